@@ -1,0 +1,159 @@
+"""Runs, their journal (steps and sealed payloads), and the live feed."""
+
+import uuid
+
+from django.db import models
+
+
+class RunStatus(models.TextChoices):
+    """queued -> running -> waiting -> queued ...; completed, failed and cancelled are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class Run(models.Model):
+    """One execution of a revision. Who may advance it is said by ``lease_until`` and ``token`` (the fence)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    workflow = models.ForeignKey("workflows.Workflow", on_delete=models.PROTECT, related_name="runs")
+    revision = models.ForeignKey("workflows.Revision", on_delete=models.PROTECT, related_name="runs")
+    status = models.CharField(max_length=12, choices=RunStatus.choices, default=RunStatus.QUEUED)
+    stop_reason = models.CharField(max_length=24, blank=True, default="")
+    stop_detail = models.TextField(blank=True, default="")
+    title = models.CharField(max_length=200, blank=True, default="")  # first line of the input, shortened
+    sealed_input = models.BinaryField()
+    sealed_result = models.BinaryField(null=True)
+    topic_source = models.CharField(max_length=200, blank=True, default="")
+    metadata = models.JSONField(default=dict)
+    started_by_id = models.UUIDField(null=True)  # by value: the starter never approves the run
+    started_by_name = models.CharField(max_length=200, default="")
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
+
+    # Lease and wake-up: see actions.claim, renew, park, wake.
+    token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True, default="")
+    wake = models.BigIntegerField(default=0)
+    wake_at = models.DateTimeField(null=True)  # the sweeper makes a waiting run ready at this time
+    ready_at = models.DateTimeField(null=True)  # since when it is queued: queue time, and the sweeper's order
+    lost_leases = models.PositiveSmallIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+    deadline_s = models.FloatField(null=True)  # machine time allowed, seconds; a person's waiting does not count
+
+    # Totals, written at each park and at the end.
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=14, decimal_places=6, default=0)  # US dollars
+    unpriced_steps = models.PositiveIntegerField(default=0)
+    queue_s = models.FloatField(default=0)
+    model_s = models.FloatField(default=0)
+    tool_s = models.FloatField(default=0)
+    waiting_s = models.FloatField(default=0)  # for a person
+    waiting_since = models.DateTimeField(null=True)
+
+    journal_version = models.PositiveSmallIntegerField(default=1)
+    autogen_version = models.CharField(max_length=20, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="run_in_tenant")]
+        indexes = [
+            models.Index(fields=["tenant", "-created_at", "-id"], name="run_list"),
+            models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
+            models.Index(fields=["ready_at"], name="run_ready", condition=models.Q(status="queued")),
+            models.Index(fields=["lease_until"], name="run_leased", condition=models.Q(status="running")),
+            models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"r-{self.id.hex[:6]}"
+
+    @property
+    def short(self) -> str:
+        """The id that people read."""
+        return f"r-{self.id.hex[:6]}"
+
+
+class Step(models.Model):
+    """The permanent facts of one recorded effect. ``seq`` orders what began, ``settled`` what ended; one dense
+    counter per run feeds both, so replay hands results back in exactly the order in which they were recorded."""
+
+    pk = models.CompositePrimaryKey("run_id", "seq")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    seq = models.PositiveIntegerField()
+    settled = models.PositiveIntegerField(null=True)
+    scope = models.CharField(max_length=300)
+    n = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10)
+    status = models.CharField(max_length=10)
+    safety = models.CharField(max_length=12, blank=True, default="")
+    name = models.CharField(max_length=200, blank=True, default="")  # tool or model name
+    agent = models.CharField(max_length=200, blank=True, default="")
+    digest = models.CharField(max_length=64)
+    key = models.CharField(max_length=200, blank=True, default="")  # idempotency key
+    verdict = models.JSONField(null=True)
+    attempts = models.JSONField(default=list)
+    usage = models.JSONField(null=True)
+    cost = models.DecimalField(max_digits=14, decimal_places=6, null=True)  # US dollars; null: unpriced
+    inherited = models.BooleanField(default=False)  # copied from the run that this one retries or forks
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    token = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "scope", "n"], name="step_identity"),
+            models.UniqueConstraint(fields=["run", "settled"], name="step_settled"),
+        ]
+
+
+class StepPayload(models.Model):
+    """What a step said: erasable, sealed with the tenant's key."""
+
+    pk = models.CompositePrimaryKey("run_id", "seq")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    seq = models.PositiveIntegerField()
+    request = models.BinaryField()
+    result = models.BinaryField(null=True)
+    evidence = models.BinaryField(null=True)  # late outcomes under a stale token
+
+
+class FeedTopic(models.Model):
+    """The last sequence number of a topic; its row lock orders the events of one topic."""
+
+    name = models.CharField(max_length=80, primary_key=True)  # "run:<uuid>" or "queue:<tenant uuid>"
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    last_seq = models.BigIntegerField(default=0)
+
+
+class FeedEvent(models.Model):
+    """What a screen is told, in order. Messages of a run are events of kind "message" with a dense ``index``."""
+
+    pk = models.CompositePrimaryKey("topic", "seq")
+    topic = models.CharField(max_length=80)
+    seq = models.BigIntegerField()
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    kind = models.CharField(max_length=20)  # message, step, status, request
+    index = models.IntegerField(null=True)
+    sealed = models.BinaryField()  # JSON payload
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["topic", "index"], condition=models.Q(kind="message"), name="feed_message_once"
+            )
+        ]

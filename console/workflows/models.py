@@ -1,0 +1,50 @@
+"""Workflows and their immutable revisions."""
+
+import uuid
+
+from django.db import models
+
+
+class Workflow(models.Model):
+    """What a tenant runs: a name, and the revision that new runs take."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="workflows")
+    slug = models.SlugField(max_length=80)
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True, default="")
+    current = models.ForeignKey("Revision", null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "slug"], name="workflow_slug"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="workflow_in_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Revision(models.Model):
+    """An immutable version of a workflow; ``body`` is the normalised document of DESIGN.md section 6.
+
+    The team in it carries no keys and no source code: each tool is pinned to a catalogue name and version.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    body = models.JSONField()
+    author_name = models.CharField(max_length=200, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "workflow", "number"], name="revision_number"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="revision_in_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
