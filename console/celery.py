@@ -1,0 +1,25 @@
+"""The Celery application: ``celery -A console.celery worker -P threads``.
+
+A broker message is a hint to look, never a record: the lease in Postgres says who may advance a run, and the sweeper
+finds what a lost message forgot. So tasks are acknowledged early and no result is kept.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+os.environ.setdefault("SAYSO_DB_POOL", "6")  # of the ten connections a worker process may hold; the writer has its own
+
+app = Celery("sayso", include=["console.worker"])
+app.config_from_object("django.conf:settings", namespace="CELERY")
+
+app.conf.beat_schedule = {
+    "sweep": {
+        "task": "console.worker.sweep",
+        "schedule": 1.0,  # seconds
+        "options": {"expires": 5.0},  # sweeps do not pile up while no worker looks
+    }
+}
