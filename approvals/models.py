@@ -40,7 +40,7 @@ class ApprovalRequest(models.Model):
     sealed_request = models.BinaryField()  # {"arguments", "schema", "description", "message", "question", "evidence"}
     digest = models.CharField(max_length=64)
     reason = models.TextField(blank=True, default="")  # why it stopped here, one sentence
-    rule = models.JSONField(null=True)  # the rule that asked, frozen: name, when, approvers, group, expires_in, on_expiry
+    rule = models.JSONField(null=True)  # the rule that asked, frozen as it was written; see rules.Rule.frozen
     approvers = models.PositiveSmallIntegerField(default=1)
     due_at = models.DateTimeField(null=True)
     on_expiry = models.CharField(max_length=12, blank=True, default="")  # reject, terminate, escalate
@@ -61,7 +61,9 @@ class ApprovalRequest(models.Model):
         ]
         indexes = [
             models.Index(fields=["tenant", "status", "created_at", "id"], name="request_queue"),
-            models.Index(fields=["due_at"], name="request_due", condition=models.Q(status="pending", due_at__isnull=False)),
+            models.Index(
+                fields=["due_at"], name="request_due", condition=models.Q(status="pending", due_at__isnull=False)
+            ),
         ]
 
 

@@ -1,0 +1,233 @@
+"""How a request is decided. Every path that decides, whatever page or call it starts from, ends in ``decide``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import policy
+from approvals.actions.lifecycle import end_locked
+from approvals.actions.requests import (
+    contents,
+    decision_contents,
+    facts_of,
+    iso,
+    lock_run,
+    standing_votes,
+    tell,
+    vote_contents,
+)
+from approvals.arguments import first_fault
+from approvals.errors import AlreadyVoted, Changed, Invalid, TooLate
+from approvals.models import ApprovalRequest, RequestStatus, Vote
+from approvals.words import Words, read
+from console.audit import log
+from console.durable.digest import digest as digest_of
+from console.durable.steps import Ask, Decision, Verdict
+from console.runs import actions as runs
+from console.runs.models import Run
+from console.tenants import access, crypto
+from console.tenants.access import Actor
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What approving means right now: the model's own proposal, or the edit that stands in its place."""
+
+    digest: str
+    arguments: Json = None
+    answer: str | None = None
+    edited_by: str = ""
+
+
+def proposal(request: ApprovalRequest, votes: Sequence[Vote] | None = None) -> Proposal:
+    """What is on the table of a request."""
+    for vote in reversed(standing_votes(request) if votes is None else votes):
+        if vote.verdict == "edit":
+            said = vote_contents(vote)
+            return Proposal(vote.digest, said.get("arguments"), said.get("answer"), vote.voter_name)
+    return Proposal(request.digest, contents(request).get("arguments"))
+
+
+@transaction.atomic
+def decide(
+    actor: Actor,
+    request_id: UUID,
+    verdict: str,
+    reason: str = "",
+    arguments: Json = None,
+    answer: str | None = None,
+    result: Json = None,
+    digest: str | None = None,
+) -> ApprovalRequest:
+    """Say ``verdict`` to a request, for ``actor``. Returns the request as it stands afterwards.
+
+    The last vote that the quorum needs decides it and makes the run ready. An edit voids the votes before it and is
+    judged by the rules again; one reject, answer or terminate decides alone; escalate leaves the request pending.
+    ``digest`` is that of the arguments that were looked at: if others are on the table by now, nothing is approved.
+
+    Raises access.NotFound, access.Forbidden (only reviewers decide), TooLate, AlreadyVoted, Changed, Invalid.
+    """
+    found = access.get(ApprovalRequest, actor, pk=request_id)
+    access.require(actor, "reviewer")
+    if actor.id is None:
+        raise access.Forbidden("Only people and their tokens decide.")
+    run = lock_run(found.run_id, actor.tenant.pk)
+    request = access.get(ApprovalRequest, actor, pk=request_id)  # again: what it says under the run's lock holds
+    if request.status != RequestStatus.PENDING:
+        raise TooLate(request)
+    if request.due_at is not None and request.due_at <= timezone.now() and request.on_expiry != "escalate":
+        raise TooLate(request)  # the sweeper has not been here yet; what was frozen holds all the same
+    words = read(request.kind, verdict, reason, arguments, answer, result)
+    votes = standing_votes(request)
+    table = proposal(request, votes)
+    if digest is not None and digest != table.digest:
+        by = f" by {table.edited_by}" if table.edited_by else ""
+        raise Changed(request, f"What is proposed was changed{by} since you looked at it.")
+    if words.verdict == "escalate":
+        return _escalate(actor, request, run, words)
+    words = replace(words, digest=table.digest)
+    if words.verdict == "edit":
+        words, request = _edit(request, run, words)
+    _vote(actor, request, votes, words)
+    if words.verdict in ("approve", "edit"):
+        votes = standing_votes(request)
+        if len({vote.voter_id for vote in votes}) < request.approvers:
+            log.record(actor, "request.voted", "request", request.pk, verdict=words.verdict, run=str(run.pk))
+            tell(request, run)
+            return request
+        words = _agreed(words, votes)
+    _win(actor, request, run, words)
+    return request
+
+
+def decisions_for(run_id: UUID, asks: Sequence[Ask]) -> list[tuple[Ask, Decision]]:
+    """Those of ``asks`` that have been decided, in the order in which they were. Call inside a scope."""
+    wanted = {(ask.scope, ask.n): ask for ask in asks}
+    if not wanted:
+        return []
+    rows = ApprovalRequest.objects.filter(
+        run=run_id, status__in=(RequestStatus.DECIDED, RequestStatus.EXPIRED), scope__in={scope for scope, _ in wanted}
+    ).order_by("decided_at", "id")
+    return [(wanted[row.scope, row.n], _decision(row)) for row in rows if (row.scope, row.n) in wanted]
+
+
+def _decision(row: ApprovalRequest) -> Decision:
+    said = decision_contents(row)
+    return Decision(
+        verdict=row.verdict,
+        reason=said.get("reason") or "",
+        arguments=said.get("arguments"),
+        answer=said.get("answer"),
+        result=said.get("result"),
+        by=row.decided_by_name,
+        request=str(row.pk),
+        at=iso(row.decided_at) or "",
+        digest=said.get("digest") or row.digest,
+    )
+
+
+def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, ApprovalRequest]:
+    """An edit is checked like a proposal of the team: by the tool's schema, then by the rules. Quorum only rises."""
+    if request.kind != "tool":
+        return replace(words, digest=digest_of(words.answer)), request
+    shown = contents(request)
+    fault = first_fault(shown.get("schema"), words.arguments)
+    if fault:
+        raise Invalid(fault.field, fault.message)
+    edited = {**shown, "arguments": words.arguments}
+    edited.pop("fault", None)
+    ask = Ask(request.scope, request.n, request.kind, request.digest, edited, request.agent, request.tool)
+    verdict: Verdict = policy.judge(ask, run.revision.body, facts_of(run))
+    if verdict.effect == "deny":
+        raise Invalid("arguments", verdict.reason)
+    detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
+    if verdict.effect == "require" and detail.get("approvers", 1) > request.approvers:
+        request.approvers, request.rule, request.reason = detail["approvers"], detail.get("rule"), verdict.reason
+        ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id).update(
+            approvers=request.approvers, rule=request.rule, reason=request.reason
+        )
+    return replace(words, digest=digest_of(words.arguments)), request
+
+
+def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: Words) -> None:
+    own = [vote for vote in votes if vote.voter_id == actor.id]
+    if own and words.verdict == "approve":
+        did = "edited" if own[-1].verdict == "edit" else "approved"
+        raise AlreadyVoted(
+            request,
+            f"You {did} this at {own[-1].at:%H:%M:%S UTC on %Y-%m-%d}. "
+            f"It takes {request.approvers} people, so the next has to be somebody else.",
+        )
+    void = votes if words.verdict == "edit" else own
+    if void:
+        Vote.objects.filter(tenant=request.tenant_id, pk__in=[vote.pk for vote in void]).update(voided=True)
+    Vote.objects.create(
+        tenant_id=request.tenant_id,
+        request=request,
+        voter_id=actor.id,
+        voter_name=actor.name,
+        verdict=words.verdict,
+        digest=words.digest,
+        sealed=crypto.seal_json(request.tenant_id, "vote", words.contents()),
+    )
+
+
+def _agreed(words: Words, votes: Sequence[Vote]) -> Words:
+    """The decision of a full quorum: the edit that stands, if one does, whoever spoke last."""
+    reasons = [vote_contents(vote).get("reason") or "" for vote in votes]
+    reason = "\n".join(dict.fromkeys(text for text in reasons if text))
+    for vote in votes:
+        if vote.verdict == "edit":
+            said = vote_contents(vote)
+            return Words("edit", reason, said.get("arguments"), said.get("answer"), None, vote.digest)
+    return replace(words, reason=reason)
+
+
+def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> None:
+    """Settle the request for good and make its run ready, or end it."""
+    settle(request, RequestStatus.DECIDED, words, timezone.now(), actor.id, actor.name)
+    log.record(
+        actor, "request.decided", "request", request.pk,
+        verdict=words.verdict, digest=words.digest, run=str(run.pk), kind=request.kind, tool=request.tool,
+    )
+    if words.verdict == "terminate":
+        because = f": {words.reason}" if words.reason else "."
+        end_locked(run, "cancelled", "terminated", f"{actor.name} terminated the run{because}")
+    else:
+        runs.wake(run.pk)
+    tell(request, run)
+
+
+def settle(
+    request: ApprovalRequest, status: str, words: Words, now: datetime, by_id: UUID | None, by_name: str
+) -> None:
+    """Only pending moves: one conditional UPDATE, and whoever comes second hears TooLate."""
+    sealed = crypto.seal_json(request.tenant_id, "decision", {**words.contents(), "digest": words.digest})
+    moved = ApprovalRequest.objects.filter(
+        pk=request.pk, tenant=request.tenant_id, status=RequestStatus.PENDING
+    ).update(
+        status=status, decided_at=now, verdict=words.verdict, decided_by_id=by_id, decided_by_name=by_name,
+        sealed_decision=sealed,
+    )
+    request.refresh_from_db()
+    if not moved:
+        raise TooLate(request)
+
+
+def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> ApprovalRequest:
+    if request.escalated_at is not None:
+        raise AlreadyVoted(request, f"This was already escalated at {request.escalated_at:%H:%M:%S UTC on %Y-%m-%d}.")
+    request.escalated_at = timezone.now()
+    ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id).update(escalated_at=request.escalated_at)
+    log.record(actor, "request.escalated", "request", request.pk, run=str(run.pk))
+    tell(request, run)
+    return request

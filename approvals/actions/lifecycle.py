@@ -1,0 +1,103 @@
+"""How a run parks and ends together with its requests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.actions.requests import lock_run, tell
+from approvals.errors import RunOver
+from approvals.models import ApprovalRequest, RequestStatus
+from console.audit import log
+from console.runs import actions as runs
+from console.runs.models import TERMINAL, Run, Step
+from console.runs.totals import Totals
+from console.runs.totals import of as totals_of
+from console.tenants import access
+from console.tenants.access import Actor
+
+Json = Any
+
+
+@transaction.atomic
+def cancel_run(actor: Actor, run: Run) -> Run:
+    """End ``run`` on a person's word; its pending requests become moot.
+
+    Raises access.Forbidden unless the actor is operator or admin, RunOver when the run has ended already.
+    """
+    access.require(actor, "operator", "admin")
+    locked = lock_run(run.pk, actor.tenant.pk)
+    if locked.status in TERMINAL:
+        raise RunOver(locked)
+    end_locked(locked, "cancelled", "cancelled", f"{actor.name} cancelled the run.")
+    log.record(actor, "run.cancelled", "run", locked.pk)
+    return Run.objects.select_related("workflow", "revision", "tenant").get(pk=locked.pk)
+
+
+@transaction.atomic
+def finish_run(
+    run_id: UUID,
+    token: int | None,
+    status: str,
+    stop_reason: str,
+    detail: str = "",
+    result: Json = None,
+    totals: Totals | None = None,
+) -> bool:
+    """End a run as its worker says, under its fencing token (None: whoever holds it); pending requests become moot.
+
+    False when the token is stale or the run has ended already: nothing was written.
+    """
+    run = lock_run(run_id)
+    if not runs.finish(run, token, status, stop_reason, detail, result, totals):
+        return False
+    moot(run)
+    return True
+
+
+@transaction.atomic
+def park_run(
+    run_id: UUID,
+    token: int,
+    wake_seen: int,
+    wake_at: timedelta | None = None,
+    totals: Totals | None = None,
+    for_person: bool = True,
+) -> bool:
+    """Let go of a run that waits for people, or until ``wake_at`` from now has passed. See runs.actions.park.
+
+    Under the run's row lock: a decision that landed meanwhile has raised ``wake`` and makes the run ready instead.
+    """
+    run = lock_run(run_id)
+    return runs.park(run, token, wake_seen, wake_at, totals, for_person)
+
+
+def end_locked(run: Run, status: str, stop_reason: str, detail: str) -> None:
+    """End a run whose row the caller has locked. Its pending requests become moot. Raises RunOver.
+
+    Totals are summed from the journal: the worker that may be at work on the run gets no chance to hand them in.
+    """
+    used = totals_of(Step.objects.filter(tenant=run.tenant_id, run=run))
+    if not runs.finish(run, None, status, stop_reason, detail, None, used):
+        raise RunOver(run)
+    moot(run)
+
+
+def moot(run: Run) -> int:
+    """Nothing is left to decide for ``run``: its pending requests leave every screen. Returns how many there were."""
+    pending = list(
+        ApprovalRequest.objects.filter(tenant=run.tenant_id, run=run, status=RequestStatus.PENDING).order_by("id")
+    )
+    now = timezone.now()
+    moved = 0
+    for request in pending:
+        moved += ApprovalRequest.objects.filter(
+            pk=request.pk, tenant=run.tenant_id, status=RequestStatus.PENDING
+        ).update(status=RequestStatus.MOOT, decided_at=now)
+        request.status, request.decided_at = RequestStatus.MOOT, now
+        tell(request, run)
+    return moved

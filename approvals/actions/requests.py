@@ -1,0 +1,180 @@
+"""How a gate becomes a request, what a request holds, and how screens hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import policy, rules
+from approvals.models import ApprovalRequest, RequestStatus, Vote
+from console.durable.steps import Ask, Verdict
+from console.runs import feed
+from console.runs.models import TERMINAL, Run
+from console.tenants import crypto
+
+Json = Any
+
+
+def judge(run: Run, ask: Ask) -> Verdict:
+    """What the revision of ``run`` says about a gate reached live; see policy.judge."""
+    return policy.judge(ask, run.revision.body, facts_of(run))
+
+
+def facts_of(run: Run) -> policy.Facts:
+    """What the conditions of rules may ask about ``run`` and its tenant."""
+    return policy.Facts(
+        run={
+            "id": str(run.pk),
+            "title": run.title,
+            "workflow": run.workflow.slug,
+            "revision": run.revision.number,
+            "topic_source": run.topic_source,
+            "metadata": run.metadata,
+            "started_by": run.started_by_name,
+        },
+        tenant={"slug": run.tenant.slug, "name": run.tenant.name},
+    )
+
+
+@transaction.atomic
+def announce(run_id: UUID, ask: Ask) -> ApprovalRequest | None:
+    """Write the request of a gate that asks for a person, and tell the queue and the run's page.
+
+    Again is the same request: (run, scope, n) is its identity. None when the run has ended meanwhile.
+    Call inside a tenant or system scope.
+    """
+    run = lock_run(run_id)
+    if run.status in TERMINAL:
+        return None
+    existing = ApprovalRequest.objects.filter(tenant=run.tenant_id, run=run, scope=ask.scope, n=ask.n).first()
+    if existing is not None:
+        return existing
+    verdict = ask.verdict or policy.judge(ask, {}, policy.Facts())
+    detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
+    now = timezone.now()
+    expires_in = detail.get("expires_in")
+    request = ApprovalRequest.objects.create(
+        tenant_id=run.tenant_id,
+        run=run,
+        workflow_id=run.workflow_id,
+        scope=ask.scope,
+        n=ask.n,
+        kind=ask.kind,
+        agent=plain(ask.agent, 200),
+        tool=plain(ask.tool, 200),
+        risk=detail.get("risk") or "",
+        title=plain(title_of(ask, run), 300),
+        sealed_request=crypto.seal_json(run.tenant_id, "request", ask.request),
+        digest=ask.digest,
+        reason=plain(verdict.reason, 2000),
+        rule=detail.get("rule"),
+        approvers=detail.get("approvers") or 1,
+        due_at=now + rules.duration(expires_in) if expires_in else None,
+        on_expiry=detail.get("on_expiry") or "",
+    )
+    tell(request, run)
+    return request
+
+
+def lock_run(run_id: UUID, tenant_id: UUID | None = None) -> Run:
+    """The run's row, locked against every other transition until this transaction ends. Raises Run.DoesNotExist."""
+    rows = Run.objects.select_for_update(no_key=True, of=("self",)).select_related("workflow", "revision", "tenant")
+    return rows.get(pk=run_id) if tenant_id is None else rows.get(pk=run_id, tenant=tenant_id)
+
+
+def contents(request: ApprovalRequest) -> dict[str, Json]:
+    """What the person is shown, unsealed."""
+    value = crypto.unseal_json(request.tenant_id, "request", request.sealed_request)
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def decision_contents(request: ApprovalRequest) -> dict[str, Json]:
+    """reason, arguments, answer, result and digest of the winning decision; empty while there is none."""
+    if request.sealed_decision is None:
+        return {}
+    found: dict[str, Json] = crypto.unseal_json(request.tenant_id, "decision", request.sealed_decision)
+    return found
+
+
+def standing_votes(request: ApprovalRequest) -> list[Vote]:
+    """Votes that count, oldest first."""
+    return list(Vote.objects.filter(tenant=request.tenant_id, request=request, voided=False).order_by("at", "id"))
+
+
+def vote_contents(vote: Vote) -> dict[str, Json]:
+    """reason, arguments, answer and result of a vote."""
+    found: dict[str, Json] = crypto.unseal_json(vote.tenant_id, "vote", vote.sealed)
+    return found
+
+
+def tell(request: ApprovalRequest, run: Run) -> None:
+    """Publish where the request now stands, to the run's page and to the tenant's queue."""
+    payload = summary(request, run)
+    feed.publish(request.tenant_id, f"run:{request.run_id}", "request", payload)
+    feed.publish(request.tenant_id, f"queue:{request.tenant_id}", "request", payload)
+
+
+def summary(request: ApprovalRequest, run: Run) -> dict[str, Json]:
+    """A request as the feeds carry it: what a row of the queue needs."""
+    pending = request.status == RequestStatus.PENDING
+    votes = standing_votes(request)
+    return {
+        "id": str(request.pk),
+        "title": request.title,
+        "kind": request.kind,
+        "status": request.status,
+        "agent": request.agent,
+        "tool": request.tool,
+        "workflow": run.workflow.slug,
+        "workflow_name": run.workflow.name,
+        "run": str(request.run_id),
+        "run_title": run.title,
+        "risk": request.risk,
+        "reason": request.reason,
+        "approvers": request.approvers,
+        "votes": len({vote.voter_id for vote in votes}) if pending or votes else 0,
+        "created_at": iso(request.created_at),
+        "due_at": iso(request.due_at),
+        "escalated_at": iso(request.escalated_at),
+        "decided_at": iso(request.decided_at),
+        "decided_by": request.decided_by_name,
+        "verdict": request.verdict,
+    }
+
+
+def title_of(ask: Ask, run: Run) -> str:
+    """What the request is about, in words: the tool's own title where it declares one."""
+    request = ask.request if isinstance(ask.request, Mapping) else {}
+    if request.get("title"):
+        return str(request["title"])
+    if ask.kind == "question":
+        return first_line(request.get("question")) or f"{ask.agent or 'The team'} asks a question"
+    if ask.kind == "message":
+        return f"Message of {ask.agent or 'the team'}"
+    if ask.kind == "final":
+        return f"Result of {run.workflow.name}"
+    if ask.kind == "in_doubt":
+        return f"Did {ask.tool or 'this call'} happen?"
+    return ask.tool or "A call of a tool"
+
+
+def first_line(text: Json) -> str:
+    """The first line of ``text`` that says something; empty when it is no text."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] if isinstance(text, str) else []
+    return lines[0] if lines else ""
+
+
+def plain(text: str, limit: int) -> str:
+    """``text`` as Postgres takes it (no NUL), at most ``limit`` characters."""
+    clean = text.replace("\x00", "")
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def iso(at: datetime | None) -> str | None:
+    """ISO 8601 in UTC, or None."""
+    return at.isoformat().replace("+00:00", "Z") if at else None

@@ -1,0 +1,82 @@
+"""What a person said to a request: which verdicts each kind takes, and what must come with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from approvals.errors import Invalid
+
+Json = Any
+
+_PROPOSAL = ("approve", "edit", "reject", "escalate", "terminate")
+VERDICTS: dict[str, tuple[str, ...]] = {
+    "tool": _PROPOSAL,
+    "message": _PROPOSAL,
+    "final": _PROPOSAL,
+    "question": ("respond", "escalate", "terminate"),
+    "in_doubt": ("respond", "terminate"),
+}
+HAPPENED = "happened"
+DID_NOT = "did not happen"
+MAX_REASON = 4_000  # characters
+MAX_ANSWER = 64_000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A verdict and what came with it. ``digest`` is of the arguments, or the answer, that it speaks of."""
+
+    verdict: str
+    reason: str = ""
+    arguments: Json = None
+    answer: str | None = None
+    result: Json = None
+    digest: str = ""
+
+    def contents(self) -> dict[str, Json]:
+        """What is sealed with the vote."""
+        return {"reason": self.reason, "arguments": self.arguments, "answer": self.answer, "result": self.result}
+
+
+def read(kind: str, verdict: str, reason: str, arguments: Json, answer: str | None, result: Json) -> Words:
+    """The words, checked for a request of ``kind``. Raises Invalid naming the field that is missing or too much."""
+    allowed = VERDICTS[kind]
+    if verdict not in allowed:
+        raise Invalid("verdict", f"must be one of {', '.join(allowed)} for a request of kind {kind}")
+    reason = (reason or "").strip()
+    if len(reason) > MAX_REASON:
+        raise Invalid("reason", f"is longer than {MAX_REASON} characters")
+    if verdict == "reject" and not reason:
+        raise Invalid("reason", "is needed: the team reads it and goes on from there")
+    takes = _takes(kind, verdict)
+    for field, value in (("arguments", arguments), ("answer", answer), ("result", result)):
+        if value is not None and field not in takes:
+            raise Invalid(field, f"does not go with {verdict} of a request of kind {kind}")
+    if "arguments" in takes and not isinstance(arguments, dict):
+        raise Invalid("arguments", "must be an object of named values")
+    if "answer" in takes:
+        answer = _answer(kind, answer)
+    if answer == DID_NOT and kind == "in_doubt" and result is not None:
+        raise Invalid("result", "a call that did not happen has no result")
+    if answer == HAPPENED and kind == "in_doubt" and result is None:
+        raise Invalid("result", "is needed: what did the call return, as JSON or as text?")
+    return Words(verdict, reason, arguments, answer, result)
+
+
+def _takes(kind: str, verdict: str) -> tuple[str, ...]:
+    if verdict == "edit":
+        return ("arguments",) if kind == "tool" else ("answer",)
+    if verdict == "respond":
+        return ("answer", "result") if kind == "in_doubt" else ("answer",)
+    return ()
+
+
+def _answer(kind: str, answer: str | None) -> str:
+    if not isinstance(answer, str) or not answer.strip():
+        raise Invalid("answer", f"must be {HAPPENED!r} or {DID_NOT!r}" if kind == "in_doubt" else "must be a text")
+    if len(answer) > MAX_ANSWER:
+        raise Invalid("answer", f"is longer than {MAX_ANSWER} characters")
+    if kind == "in_doubt" and answer not in (HAPPENED, DID_NOT):
+        raise Invalid("answer", f"must be {HAPPENED!r} or {DID_NOT!r}")
+    return answer
