@@ -11,11 +11,12 @@ os.environ.setdefault("SAYSO_DB_POOL", "8")
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
+from django.urls import re_path  # noqa: E402
 
 django_application = get_asgi_application()
 
 # After Django is set up: consumers import models.
-from console.live.routing import websocket_urlpatterns  # noqa: E402
+from console.live.routing import DirectSend, NoSuchSocket, websocket_urlpatterns  # noqa: E402
 from console.startup import Lifespan  # noqa: E402
 
 HTTP_AT_ONCE = 8  # Django makes a thread per request; more than this many only wait for each other and starve sockets
@@ -33,10 +34,12 @@ class Gate:
             await self.app(scope, receive, send)
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": Gate(django_application, HTTP_AT_ONCE),
-        "websocket": URLRouter(websocket_urlpatterns),
-        "lifespan": Lifespan(),
-    }
+application = DirectSend(
+    ProtocolTypeRouter(
+        {
+            "http": Gate(django_application, HTTP_AT_ONCE),
+            "websocket": URLRouter([*websocket_urlpatterns, re_path(r"", NoSuchSocket())]),
+            "lifespan": Lifespan(),
+        }
+    )
 )

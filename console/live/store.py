@@ -1,0 +1,73 @@
+"""The hub's way to Postgres: events after a sequence number, and where topics stand. Reads in threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connections
+from redis.asyncio import Redis
+
+from console.runs.models import FeedEvent, FeedTopic
+from console.tenants import crypto, scopes
+
+from .frames import Event
+from .hub import Hub
+
+T = TypeVar("T")
+_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="live-feed")
+
+
+class PostgresFeed:
+    """The feed table, as the hub needs it."""
+
+    async def after(self, topic: str, tenant: str, seq: int, limit: int) -> list[Event]:
+        """At most ``limit`` events of a topic after ``seq``, in order."""
+
+        def read() -> list[Event]:
+            with scopes.tenant_scope(UUID(tenant)):
+                rows = FeedEvent.objects.filter(topic=topic, seq__gt=seq).order_by("seq")[:limit]
+                return [_event(row) for row in rows]
+
+        return await _in_thread(read)
+
+    async def last(self, topics: list[tuple[str, str]]) -> dict[str, int]:
+        """The last sequence number of each topic that has one."""
+        if not topics:
+            return {}
+        names = [name for name, _ in topics]
+
+        def read() -> dict[str, int]:
+            with scopes.system_scope("live feed: where topics stand"):
+                return dict(FeedTopic.objects.filter(name__in=names).values_list("name", "last_seq"))
+
+        return await _in_thread(read)
+
+
+def make_hub() -> Hub:
+    """The hub of this process."""
+    return Hub(PostgresFeed(), _redis)
+
+
+def _redis() -> Redis:
+    # No read timeout: a quiet feed is not a dead one. The keepalive notices a peer that is gone.
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=None, health_check_interval=15)
+
+
+def _event(row: FeedEvent) -> Event:
+    payload = crypto.unseal_json(row.tenant_id, "feed", bytes(row.sealed))
+    return Event(row.topic, row.seq, row.kind, row.at.isoformat(), payload)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    def call() -> T:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    return await asyncio.get_running_loop().run_in_executor(_readers, call)

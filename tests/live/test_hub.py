@@ -1,0 +1,202 @@
+"""The hub: order, gaps, joins, slow readers, with a feed in memory and sockets that can be made to block."""
+
+import asyncio
+import json
+
+import pytest
+
+from console.live.frames import Event
+from console.live.hub import TOO_FAR, Hub, Socket
+
+TOPIC, TENANT = "run:1", "t"
+
+
+def event(seq, kind="note", topic=TOPIC, **payload):
+    return Event(topic, seq, kind, "2026-01-01T00:00:00+00:00", payload)
+
+
+class MemoryFeed:
+    """The feed table, in memory."""
+
+    def __init__(self):
+        self.events = []
+        self.reads = 0
+
+    def add(self, *events):
+        self.events.extend(events)
+
+    async def after(self, topic, tenant, seq, limit):
+        self.reads += 1
+        await asyncio.sleep(0)
+        return [e for e in self.events if e.topic == topic and e.seq > seq][:limit]
+
+    async def last(self, topics):
+        return {name: max((e.seq for e in self.events if e.topic == name), default=0) for name, _ in topics}
+
+
+class Peer:
+    """A connected browser: keeps what it got, and can stop reading."""
+
+    def __init__(self):
+        self.got = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, message):
+        await self.open.wait()
+        self.got.append(message["text"])
+
+    @property
+    def seqs(self):
+        return [json.loads(text)["seq"] for text in self.got if json.loads(text)["kind"] != "chunk"]
+
+
+def hub_with(feed):
+    return Hub(feed, redis=lambda: pytest.fail("no Redis in these tests"))
+
+
+async def joined(hub, peer, after=None, as_json=True):
+    socket = Socket(peer.send, as_json=as_json)
+    await hub.join(socket, TOPIC, TENANT, after)
+    return socket
+
+
+def test_events_arrive_once_and_in_order():
+    async def main():
+        feed, peer = MemoryFeed(), Peer()
+        hub = hub_with(feed)
+        await joined(hub, peer)
+        for seq in (1, 2, 3):
+            feed.add(event(seq))
+            await hub.take(event(seq))
+            await hub.take(event(seq))  # a hint delivered twice
+        assert peer.seqs == [1, 2, 3]
+        assert feed.reads == 0  # hints carried everything
+
+    asyncio.run(main())
+
+
+def test_a_missed_hint_is_read_from_the_feed():
+    async def main():
+        feed, peer = MemoryFeed(), Peer()
+        hub = hub_with(feed)
+        await joined(hub, peer)
+        feed.add(event(1), event(2), event(3))
+        await hub.take(event(3))
+        assert peer.seqs == [1, 2, 3]
+        await hub.take(event(2))
+        assert peer.seqs == [1, 2, 3]
+
+    asyncio.run(main())
+
+
+def test_repair_finds_what_no_hint_brought():
+    async def main():
+        feed, peer = MemoryFeed(), Peer()
+        hub = hub_with(feed)
+        await joined(hub, peer)
+        feed.add(event(1), event(2))
+        await hub.repair()
+        assert peer.seqs == [1, 2]
+
+    asyncio.run(main())
+
+
+def test_joining_after_a_number_catches_up_and_misses_nothing_that_comes_meanwhile():
+    async def main():
+        feed, peer = MemoryFeed(), Peer()
+        feed.add(*(event(n) for n in range(1, 1201)))  # more than two pages
+        hub = hub_with(feed)
+        join = asyncio.create_task(joined(hub, peer, after=5))
+        await asyncio.sleep(0)
+        feed.add(event(1201))
+        await hub.take(event(1201))
+        await join
+        assert peer.seqs == list(range(6, 1202))
+
+    asyncio.run(main())
+
+
+def test_a_slow_reader_does_not_hold_up_the_others_and_catches_up():
+    async def main():
+        feed, slow, quick = MemoryFeed(), Peer(), Peer()
+        hub = hub_with(feed)
+        slow_socket = await joined(hub, slow)
+        await joined(hub, quick)
+        slow.open.clear()
+        for seq in range(1, 400):  # more than the ring holds
+            feed.add(event(seq))
+            await hub.take(event(seq))
+        assert quick.seqs == list(range(1, 400))
+        assert slow.seqs == [] and slow_socket.state == "lagging"
+        slow.open.set()
+        await slow_socket.task
+        assert slow.seqs == list(range(1, 400)) and slow_socket.state == "live"
+        feed.add(event(400))
+        await hub.take(event(400))
+        assert slow.seqs[-1] == 400
+
+    asyncio.run(main())
+
+
+def test_a_lagging_reader_skips_text_that_only_streams():
+    async def main():
+        feed, slow = MemoryFeed(), Peer()
+        hub = hub_with(feed)
+        socket = await joined(hub, slow)
+        slow.open.clear()
+        feed.add(event(1))
+        await hub.take(event(1))
+        for n in range(50):
+            await hub.take(event(None, "chunk", scope="a/model", n=0, attempt=1, text="x" * n))
+        slow.open.set()
+        await socket.task
+        assert slow.got == [slow.got[0]] and slow.seqs == [1]
+
+    asyncio.run(main())
+
+
+def test_a_socket_whose_peer_is_gone_is_closed_and_the_rest_go_on():
+    async def main():
+        feed, quick = MemoryFeed(), Peer()
+        hub = hub_with(feed)
+
+        async def broken(message):
+            raise ConnectionResetError
+
+        gone = Socket(broken, as_json=True)
+        await hub.join(gone, TOPIC, TENANT, None)
+        await joined(hub, quick)
+        feed.add(event(1))
+        await hub.take(event(1))
+        assert gone.state == "closed" and quick.seqs == [1]
+
+    asyncio.run(main())
+
+
+def test_a_page_that_missed_too_much_is_told_to_load_itself_again():
+    async def main():
+        feed, peer = MemoryFeed(), Peer()
+        feed.add(*(event(n) for n in range(1, TOO_FAR + 10)))
+        hub = hub_with(feed)
+        socket = await joined(hub, peer, after=0, as_json=False)
+        assert len(peer.got) == 1 and "data-reset" in peer.got[0]
+        assert socket.state == "live"
+
+    asyncio.run(main())
+
+
+def test_topics_nobody_listens_to_cost_nothing():
+    async def main():
+        feed, peer = MemoryFeed(), Peer()
+        hub = hub_with(feed)
+        socket = await joined(hub, peer)
+        feed.add(event(1, topic="run:other"))
+        await hub.take(event(1, topic="run:other"))
+        assert feed.reads == 0
+        hub.leave(socket, TOPIC)
+        assert hub.sockets == 0
+        await hub.take(event(1))
+        assert peer.got == []
+
+    asyncio.run(main())
