@@ -22,7 +22,7 @@
     Array.from(template.content.children).forEach(function (fresh) {
       var old = fresh.id && document.getElementById(fresh.id);
       if (old) {
-        if (old.hasAttribute("aria-current")) fresh.setAttribute("aria-current", old.getAttribute("aria-current"));
+        if (old.querySelector("a[aria-current]")) fresh.querySelector("a").setAttribute("aria-current", "page");
         old.replaceWith(fresh);
       } else if (list && wanted(list, fresh)) {
         list.insertAdjacentElement(template.dataset.at || "beforeend", fresh);
@@ -76,10 +76,9 @@
   });
 
   function connection(state) {
-    document.body.dataset.live = state;
-    var words = { live: "Live", lost: "Reconnecting…", ended: "Signed out: reload this page" };
+    document.body.dataset.live = state; // base templates hold the words for live and lost
     var label = document.getElementById("live-state");
-    if (label) label.textContent = words[state];
+    if (label && state === "ended") label.textContent = "You may no longer listen here: reload this page";
   }
 
   document.addEventListener("htmx:wsOpen", function () { connection("live"); });
