@@ -1,0 +1,41 @@
+"""Writing the audit record."""
+
+from typing import Any, Protocol
+from uuid import UUID
+
+from console.audit.models import AuditRecord
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> Any: ...
+
+
+class Who(Protocol):
+    """What the record needs of an actor; ``console.tenants.access.Actor`` is one."""
+
+    @property
+    def tenant(self) -> HasId: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def id(self) -> UUID | None: ...
+    @property
+    def name(self) -> str: ...
+
+
+def record(actor: Who, action: str, object_type: str, object_id: object, **detail: Any) -> AuditRecord:
+    """Write one row in the caller's transaction, so that the deed and its record stand or fall together.
+
+    ``detail`` is kept as JSON and never erased: it must hold no secret and no content of a run.
+    """
+    return AuditRecord.objects.create(
+        tenant_id=actor.tenant.id,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_name=actor.name[:200],
+        action=action,
+        object_type=object_type,
+        object_id=str(object_id),
+        detail=detail,
+    )

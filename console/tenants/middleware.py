@@ -1,0 +1,132 @@
+"""Who is asking, and in which tenant: sets ``request.actor`` and holds the whole response inside the tenant's scope.
+
+Pages go by session: user, active membership (the session's tenant, by default the first by name), actor. Calls under
+/api/ go by bearer token alone; a session says nothing there, so no other site's form can reach it.
+
+The scope wraps ``get_response``: a template rendered after a view's own scope would show nothing. Django turns a view's
+exception into a response before it comes back here, so ``process_exception`` marks the transaction for rollback; an
+answer of 5xx, and under /api/ any error, rolls back too: a call that reports an error has changed nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import resolve_url
+
+from console.tenants import limits, scopes, tokens
+from console.tenants.access import Actor, Forbidden
+from console.tenants.models import Membership, User
+from console.tenants.problems import problem
+
+OPEN_PATHS = frozenset(
+    {"/healthz", "/readyz", "/login/", "/logout/", "/favicon.ico", "/robots.txt", "/api/v1/openapi.json"}
+)
+
+
+class TenantMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.actor = None  # type: ignore[attr-defined]
+        request.memberships = []  # type: ignore[attr-defined]
+        if request.path_info in OPEN_PATHS or request.path_info.startswith(_static()):
+            return self.get_response(request)
+        if request.path_info.startswith("/api/"):
+            return self._api(request)
+        return self._page(request)
+
+    def _api(self, request: HttpRequest) -> HttpResponseBase:
+        bearer = bearer_of(request.headers.get("Authorization", ""))
+        if bearer is None:
+            return _unauthorized("Send a token: Authorization: Bearer sayso_...")
+        wait = limits.take(tokens.digest_of(bearer)[:32])
+        if wait is not None:
+            return problem(429, f"Too many calls; again in {wait} s.", headers={"Retry-After": str(wait)})
+        with tokens.token_scope(bearer) as actor:
+            if actor is None:
+                return _unauthorized("The token is unknown, expired or revoked, or its holder has lost the role.")
+            request.actor = actor  # type: ignore[attr-defined]
+            response = self.get_response(request)
+            if response.status_code >= 400:
+                transaction.set_rollback(True)
+            return response
+
+    def _page(self, request: HttpRequest) -> HttpResponseBase:
+        user = request.user
+        if not user.is_authenticated:
+            return _to_login(request)
+        with scopes.user_scope(user.pk):
+            request.memberships = memberships = memberships_of(user)  # type: ignore[attr-defined]
+            chosen = choose(memberships, request.session.get("tenant"))
+            if chosen is None:
+                request.belongs_nowhere = True  # type: ignore[attr-defined]
+                return self.get_response(request)
+            request.actor = actor_for(user, chosen)  # type: ignore[attr-defined]
+            with scopes.tenant_scope(chosen.tenant_id):
+                response = self.get_response(request)
+                if response.status_code >= 500:
+                    transaction.set_rollback(True)
+                return response
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+        if getattr(request, "belongs_nowhere", False):
+            raise Forbidden("You are not a member of any tenant. Ask an admin of yours to add you.")
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if scopes.current() is not None:
+            transaction.set_rollback(True)
+        if request.path_info.startswith("/api/"):
+            if isinstance(exception, Http404):
+                return problem(404, str(exception) or "Not found.")
+            if isinstance(exception, PermissionDenied):
+                return problem(403, str(exception) or "Forbidden.")
+        return None
+
+
+def memberships_of(user: User) -> list[Membership]:
+    """A user's active memberships with their tenants, by the tenant's name. Call in the user's user_scope."""
+    return list(
+        Membership.objects.select_related("tenant").filter(user_id=user.pk, active=True).order_by("tenant__name", "id")
+    )
+
+
+def choose(memberships: list[Membership], slug: str | None) -> Membership | None:
+    """The membership in the tenant that the session names, else the first."""
+    return next((each for each in memberships if each.tenant.slug == slug), memberships[0] if memberships else None)
+
+
+def actor_for(user: User, membership: Membership) -> Actor:
+    """The actor that a signed-in user is in one tenant."""
+    return Actor(tenant=membership.tenant, role=membership.role, kind="user", id=user.pk, name=user.name)
+
+
+def bearer_of(header: str) -> str | None:
+    """The token in an Authorization header."""
+    kind, _, token = header.partition(" ")
+    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+
+
+def _unauthorized(detail: str) -> HttpResponse:
+    return problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="Sayso"'})
+
+
+def _to_login(request: HttpRequest) -> HttpResponse:
+    """To the log-in page, and back afterwards where that makes sense: a POST cannot be repeated by a redirect."""
+    back = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+    if request.headers.get("HX-Request"):
+        # htmx would swap the log-in page into the fragment's place; it goes there as a whole instead.
+        back = urlsplit(request.headers.get("HX-Current-URL", "/")).path or "/"
+        login = f"{resolve_url(settings.LOGIN_URL)}?next={quote(back)}"
+        return HttpResponse(status=401, headers={"HX-Redirect": login})
+    return redirect_to_login(back, settings.LOGIN_URL)
+
+
+def _static() -> str:
+    return settings.STATIC_URL if settings.STATIC_URL.startswith("/") else f"/{settings.STATIC_URL}"

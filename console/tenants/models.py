@@ -1,0 +1,164 @@
+"""Tenants, people and their roles, tokens, keys and credentials."""
+
+import uuid
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+class Role(models.TextChoices):
+    """What a member does: reviewers decide, operators start and stop, admins configure. Every member reads."""
+
+    REVIEWER = "reviewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Tenant(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=200)
+    is_demo = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class User(AbstractUser):
+    """A person. Belongs to no tenant by itself; see Membership."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    @property
+    def name(self) -> str:
+        """What other people read."""
+        return self.get_full_name() or self.username
+
+
+class Membership(models.Model):
+    """A person's one role in one tenant. Ended by ``active = False``, never deleted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="one_membership_each"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="membership_in_tenant"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="membership_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.user_id}"
+
+
+class ServiceAccount(models.Model):
+    """A program that acts in a tenant; it has tokens, and no password."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    name = models.CharField(max_length=100)
+    active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="service_account_name"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="service_account_in_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiToken(models.Model):
+    """A bearer token of a user or a service account, for one tenant and one role. Only its digest is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE)
+    service = models.ForeignKey(ServiceAccount, null=True, on_delete=models.CASCADE)
+    role = models.CharField(max_length=10, choices=Role.choices)
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=20)  # the visible beginning of the secret
+    digest = models.CharField(max_length=64)  # sha256 of the whole token; it is random, so no salt is needed
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)  # to the minute
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "digest"], name="token_digest"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="token_in_tenant"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="token_role"),
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=True, service__isnull=False)
+                | models.Q(user__isnull=False, service__isnull=True),
+                name="token_of_one",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}...)"
+
+
+class DataKey(models.Model):
+    """A tenant's key, wrapped under SAYSO_MASTER_KEY. The newest seals; every one unseals what it sealed."""
+
+    key_id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "key_id"], name="data_key_in_tenant")]
+
+
+class Credential(models.Model):
+    """How a tenant's teams reach a model provider. The key is sealed, and never shown again."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    name = models.CharField(max_length=100)
+    provider = models.CharField(max_length=60)
+    base_url = models.CharField(max_length=500, blank=True, default="")  # empty: the provider's own
+    sealed_key = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.CharField(max_length=200, default="")  # a name, by value
+    last_used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="credential_name"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="credential_in_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdempotencyRecord(models.Model):
+    """The answer to one writing API call, by the caller's Idempotency-Key; see console/idempotency.py."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    caller_id = models.UUIDField()  # the user or service account
+    key = models.CharField(max_length=200)
+    method = models.CharField(max_length=10)
+    path = models.CharField(max_length=500)
+    request_digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)  # set, with the response, before the row is ever committed
+    content_type = models.CharField(max_length=100, default="")
+    sealed_response = models.BinaryField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "caller_id", "key"], name="idempotency_key")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_age")]
