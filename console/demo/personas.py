@@ -37,10 +37,9 @@ def answer(conversation: Conversation) -> Answer:
     if participants and "role" in (system or conversation.task):
         return _select(conversation, re.findall(r"'([^']+)'", participants.group(1)))
     lowered = system.lower()
-    for words, persona in PERSONAS.items():
-        if words in lowered:
-            return persona(conversation)
-    return _assistant(conversation)
+    persona = next((persona for words, persona in PERSONAS.items() if words in lowered), _assistant)
+    said = persona(conversation)
+    return Answer("I have no tool for that here.") if said.calls and not conversation.tools else said
 
 
 # --- the selector of a SelectorGroupChat ---------------------------------------------------------------------------
