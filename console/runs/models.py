@@ -42,6 +42,7 @@ class Run(models.Model):
     token = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     lease_owner = models.CharField(max_length=100, blank=True, default="")
+    leased_at = models.DateTimeField(null=True)
     wake = models.BigIntegerField(default=0)
     wake_at = models.DateTimeField(null=True)  # the sweeper makes a waiting run ready at this time
     ready_at = models.DateTimeField(null=True)  # since when it is queued: queue time, and the sweeper's order
@@ -58,6 +59,7 @@ class Run(models.Model):
     model_s = models.FloatField(default=0)
     tool_s = models.FloatField(default=0)
     waiting_s = models.FloatField(default=0)  # for a person
+    active_s = models.FloatField(default=0)  # held by a worker: what deadline_s limits
     waiting_since = models.DateTimeField(null=True)
 
     journal_version = models.PositiveSmallIntegerField(default=1)

@@ -1,0 +1,388 @@
+"""The transitions of a run. Each runs inside the caller's scope (``tenant_scope`` for people, ``system_scope`` for workers).
+
+    start ----> queued --claim--> running --park--> waiting
+                  ^                  |  |              |
+                  |<-----release-----'  |              |
+                  |<---------------wake-+--------------'
+                  '--- finish: from any of them, once, to completed, failed or cancelled
+
+Every transition is one conditional UPDATE: it says False (or None) when somebody else was first, and terminal is final.
+The lease is counted by database time; ``token`` is the fence under which a worker may write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+from uuid import UUID
+
+import jsonschema
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_duration
+
+from console.audit import log as audit
+from console.runs import feed, retries, wakeups
+from console.runs.models import TERMINAL, Run, RunStatus
+from console.runs.retries import Refused
+from console.runs.totals import Totals
+from console.tenants import crypto
+from console.tenants.access import Actor, require
+from console.workflows.models import Revision, Workflow
+
+__all__ = [
+    "Claim",
+    "INPUT_LIMIT",
+    "Invalid",
+    "Refused",
+    "claim",
+    "finish",
+    "park",
+    "release",
+    "renew",
+    "request_cancel",
+    "retry",
+    "start",
+    "status_payload",
+    "wake",
+]
+
+INPUT_LIMIT = 64 * 1024  # bytes of the input as JSON
+LEASE_S = 10
+_ENDED = tuple(str(status) for status in TERMINAL)
+
+
+class Invalid(Exception):
+    """What a person sent cannot be used: ``field`` names it, ``message`` says why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to advance a run until the lease runs out. ``run`` is as it was read under the claim."""
+
+    run: Run
+    token: int
+    wake: int
+
+    @property
+    def run_id(self) -> UUID:
+        """Of the claimed run."""
+        return self.run.id
+
+
+def start(
+    actor: Actor,
+    workflow: Workflow,
+    input: Any,
+    topic_source: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    retry_of: Run | None = None,
+) -> Run:
+    """Start a run of the workflow's current revision; the wake-up is sent on commit.
+
+    Raises Invalid (field, message) and access.Forbidden: operators and admins start runs.
+    """
+    require(actor, "operator", "admin")
+    revision = workflow.current
+    if revision is None:
+        raise Invalid("workflow", f"{workflow.slug} has no revision yet")
+    check_input(input, revision.body.get("input_schema"))
+    run = _create(actor, revision, crypto.seal_json(actor.tenant.id, "run.input", input), _title(input))
+    run.topic_source = topic_source
+    run.metadata = dict(metadata or {})
+    run.retry_of = retry_of
+    run.save(force_insert=True)
+    _begin(run)
+    audit.record(actor, "run.started", "run", run.id, workflow=workflow.slug, revision=revision.number)
+    return run
+
+
+def retry(actor: Actor, run: Run) -> Run:
+    """A new run that keeps what ``run`` did up to its last good step. Raises Refused (with the reason) and Forbidden."""
+    require(actor, "operator", "admin")
+    revision = retries.revision_for(run)
+    again = _create(actor, revision, bytes(run.sealed_input), run.title)
+    again.topic_source = run.topic_source
+    again.metadata = run.metadata
+    again.retry_of = run
+    again.save(force_insert=True)
+    kept = retries.copy_record(run, again)
+    _begin(again)
+    audit.record(actor, "run.retried", "run", again.id, retry_of=str(run.id), kept_steps=kept, reason=run.stop_reason)
+    return again
+
+
+def claim(run_id: UUID | str, owner: str) -> Claim | None:
+    """Take the lease of a queued run, or None when it is not there to be taken. System scope."""
+    rows = _update(
+        "status = 'running', token = token + 1, lease_until = clock_timestamp() + %s, lease_owner = %s,"
+        " leased_at = clock_timestamp(), started_at = COALESCE(started_at, clock_timestamp()),"
+        " queue_s = queue_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - ready_at), 0)),"
+        " ready_at = NULL, wake_at = NULL",
+        "id = %s AND status = 'queued'",
+        [timedelta(seconds=LEASE_S), owner[:100], run_id],
+    )
+    return Claim(rows[0], rows[0].token, rows[0].wake) if rows else None
+
+
+def renew(held: Sequence[tuple[UUID, int]]) -> dict[UUID, tuple[int, bool]]:
+    """Prolong the leases of (run, token) pairs in one statement: {run: (wake, cancel_requested)} of those still held.
+
+    A run that is missing from the answer has been lost. Rows are locked in order, as the journal's writer does.
+    """
+    if not held:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(RENEW, renew_parameters(held))
+        return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
+
+
+RENEW = f"""
+    WITH held AS (SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS h(id, token)),
+    mine AS (SELECT r.id FROM runs_run r JOIN held USING (id, token)
+             WHERE r.status = 'running' ORDER BY r.id FOR NO KEY UPDATE OF r)
+    UPDATE runs_run SET lease_until = clock_timestamp() + interval '{LEASE_S} seconds'
+    WHERE id IN (SELECT id FROM mine) RETURNING id, wake, cancel_requested
+"""  # noqa: S608  # a number of ours
+
+
+def renew_parameters(held: Sequence[tuple[UUID, int]]) -> list[Any]:
+    """Parameters of RENEW."""
+    return [[run_id for run_id, _ in held], [token for _, token in held]]
+
+
+def park(
+    run: Run | UUID,
+    token: int,
+    wake_seen: int,
+    wake_at: datetime | None = None,
+    totals: Totals | None = None,
+    for_person: bool = True,
+) -> bool:
+    """Let go of a run that waits for decisions, or until ``wake_at``. False: the token is stale.
+
+    Under the row's lock: when the wake counter moved past ``wake_seen``, or a cancel was asked for, the run is made
+    ready at once instead of waiting.
+    """
+    unmoved = "(wake = %s AND NOT cancel_requested)"
+    rows = _update(
+        f"status = CASE WHEN {unmoved} THEN 'waiting' ELSE 'queued' END,"
+        f" ready_at = CASE WHEN {unmoved} THEN NULL ELSE clock_timestamp() END,"
+        f" wake_at = CASE WHEN {unmoved} THEN %s::timestamptz END,"
+        f" waiting_since = CASE WHEN {unmoved} AND %s THEN clock_timestamp() END, {_LET_GO}",
+        "id = %s AND status = 'running' AND token = %s",
+        [wake_seen, wake_seen, wake_seen, wake_at, wake_seen, for_person, _id(run), token],
+        totals,
+    )
+    return _let_go(rows)
+
+
+def release(run: Run | UUID, token: int, totals: Totals | None = None) -> bool:
+    """Give a run back in the middle of its work (a worker leaves): it is ready again. False: the token is stale."""
+    rows = _update(
+        f"status = 'queued', ready_at = clock_timestamp(), {_LET_GO}",
+        "id = %s AND status = 'running' AND token = %s",
+        [_id(run), token],
+        totals,
+    )
+    return _let_go(rows)
+
+
+def finish(
+    run: Run | UUID,
+    token: int | None,
+    status: str,
+    stop_reason: str,
+    detail: str = "",
+    result: Any = None,
+    totals: Totals | None = None,
+) -> bool:
+    """End a run. With a token: by the worker that holds it. With None: by a person or by time, whatever it is doing;
+    the token is raised then, so that a worker in the middle of it can write nothing more. False: too late, or stale."""
+    run_id = _id(run)
+    sealed = None
+    if result is not None:
+        tenant_id = (
+            run.tenant_id if isinstance(run, Run) else Run.objects.values_list("tenant_id", flat=True).get(pk=run)
+        )
+        sealed = crypto.seal_json(tenant_id, "run.result", result)
+    where, values = ("id = %s AND status = 'running' AND token = %s", [run_id, token])
+    if token is None:
+        where, values = ("id = %s AND status <> ALL(%s)", [run_id, list(_ENDED)])
+    rows = _update(
+        "status = %s, stop_reason = %s, stop_detail = %s, sealed_result = %s, ended_at = clock_timestamp(),"
+        " queue_s = queue_s + COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - ready_at), 0),"
+        f" ready_at = NULL, wake_at = NULL, {_STOP_WAITING}, {_LET_GO}",
+        where,
+        [str(status), str(stop_reason), detail.replace("\x00", "\ufffd")[:4000], sealed, *values],
+        totals,
+        token_step=1 if token is None else 0,
+    )
+    if rows:
+        feed.publish(rows[0].tenant_id, feed.run_topic(run_id), "status", status_payload(rows[0]))
+        if token is None:
+            transaction.on_commit(lambda: feed.nudge(run_id), robust=True)
+    return bool(rows)
+
+
+def wake(run: Run | UUID) -> bool:
+    """Something that the run waits for has come: raise its wake counter and make it ready if it waits.
+
+    On commit a worker is told: by a wake-up when the run is ready, by a nudge when one is at work on it.
+    False: the run is over.
+    """
+    run_id = _id(run)
+    rows = _update(
+        "wake = wake + 1, status = CASE WHEN status = 'waiting' THEN 'queued' ELSE status END,"
+        " ready_at = CASE WHEN status = 'waiting' THEN clock_timestamp() ELSE ready_at END,"
+        f" wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END, {_STOP_WAITING}",
+        "id = %s AND status <> ALL(%s)",
+        [run_id, list(_ENDED)],
+    )
+    if not rows:
+        return False
+    if rows[0].status == RunStatus.QUEUED:
+        feed.publish(rows[0].tenant_id, feed.run_topic(run_id), "status", status_payload(rows[0]))
+        wakeups.send_on_commit(run_id, resume=True)
+    else:
+        transaction.on_commit(lambda: feed.nudge(run_id), robust=True)
+    return True
+
+
+def request_cancel(run: Run | UUID) -> bool:
+    """Ask the worker that holds a running run to end it as cancelled. False: no worker holds it (finish it instead)."""
+    rows = _update("cancel_requested = true", "id = %s AND status = 'running'", [_id(run)])
+    if rows:
+        transaction.on_commit(lambda: feed.nudge(rows[0].id), robust=True)
+    return bool(rows)
+
+
+def status_payload(run: Run) -> dict[str, Any]:
+    """What the feed says about a run's state."""
+    return {
+        "id": str(run.id),
+        "status": str(run.status),
+        "stop_reason": run.stop_reason,
+        "stop_detail": run.stop_detail,
+        "input_tokens": run.input_tokens,
+        "output_tokens": run.output_tokens,
+        "cost": str(run.cost),
+        "unpriced_steps": run.unpriced_steps,
+        "queue_s": round(run.queue_s, 3),
+        "model_s": round(run.model_s, 3),
+        "tool_s": round(run.tool_s, 3),
+        "waiting_s": round(run.waiting_s, 3),
+        "waiting_since": run.waiting_since.isoformat() if run.waiting_since else None,
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+    }
+
+
+def check_input(value: Any, schema: Mapping[str, Any] | None) -> None:
+    """Raises Invalid unless ``value`` may be given to a team: text or a JSON object, at most 64 kB, fitting the schema."""
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
+    except (TypeError, ValueError) as error:
+        raise Invalid("input", f"is not JSON: {error}") from error
+    if size > INPUT_LIMIT:
+        raise Invalid("input", f"is {size:,} bytes as JSON; the limit is {INPUT_LIMIT:,} (64 kB)")
+    if schema:
+        fault = jsonschema.Draft202012Validator(schema)
+        for error in sorted(fault.iter_errors(value), key=lambda error: list(map(str, error.absolute_path))):
+            raise Invalid("input" + error.json_path.removeprefix("$"), error.message[:500])
+    elif isinstance(value, str):
+        if not value.strip():
+            raise Invalid("input", "is empty")
+    elif not isinstance(value, dict) or not value:
+        raise Invalid("input", "must be text or a JSON object")
+
+
+_STOP_WAITING = (
+    "waiting_s = waiting_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - waiting_since), 0)),"
+    " waiting_since = NULL"
+)
+_LET_GO = (
+    "active_s = active_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - leased_at), 0)),"
+    " leased_at = NULL, lease_until = NULL, lease_owner = '', lost_leases = 0"
+)
+_TOTALS = ", input_tokens = %s, output_tokens = %s, cost = %s, unpriced_steps = %s, model_s = %s, tool_s = %s"
+
+
+def _update(
+    assignments: str, where: str, values: list[Any], totals: Totals | None = None, token_step: int = 0
+) -> list[Run]:
+    """One conditional UPDATE of one run; the row as it is afterwards, or nothing when the condition did not hold."""
+    split = assignments.count("%s")
+    parameters = values[:split]
+    if totals is not None:
+        assignments += _TOTALS
+        parameters += [
+            totals.input_tokens,
+            totals.output_tokens,
+            totals.cost,
+            totals.unpriced_steps,
+            totals.model_s,
+            totals.tool_s,
+        ]
+    if token_step:
+        assignments += ", token = token + 1"
+    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING *"  # noqa: S608  # both are literals of this module
+    return list(Run.objects.raw(sql, [*parameters, *values[split:]]))
+
+
+def _let_go(rows: list[Run]) -> bool:
+    if not rows:
+        return False
+    run = rows[0]
+    feed.publish(run.tenant_id, feed.run_topic(run.id), "status", status_payload(run))
+    if run.status == RunStatus.QUEUED:
+        wakeups.send_on_commit(run.id, resume=True)
+    return True
+
+
+def _create(actor: Actor, revision: Revision, sealed_input: bytes, title: str) -> Run:
+    limits = revision.body.get("limits") or {}
+    allowed = parse_duration(limits["run_timeout"]) if limits.get("run_timeout") else None
+    return Run(
+        tenant=actor.tenant,
+        workflow_id=revision.workflow_id,
+        revision=revision,
+        sealed_input=sealed_input,
+        title=title,
+        started_by_id=actor.id,
+        started_by_name=actor.name,
+        ready_at=timezone.now(),
+        deadline_s=allowed.total_seconds() if allowed else None,
+        autogen_version=_autogen(),
+    )
+
+
+def _begin(run: Run) -> None:
+    feed.publish(run.tenant_id, feed.run_topic(run.id), "status", status_payload(run))
+    wakeups.send_on_commit(run.id, resume=False)
+
+
+def _autogen() -> str:
+    return version("autogen-agentchat")
+
+
+def _title(value: Any) -> str:
+    text = value
+    if isinstance(value, dict):
+        text = next((item for item in value.values() if isinstance(item, str) and item.strip()), json.dumps(value))
+    lines = str(text).replace("\x00", "").strip().splitlines()
+    first = lines[0].strip() if lines else ""
+    return first if len(first) <= 120 else first[:119] + "…"
+
+
+def _id(run: Run | UUID | str) -> UUID | str:
+    return run.id if isinstance(run, Run) else run

@@ -1,0 +1,270 @@
+"""Runs over HTTP: start, list, look into, retry. (Cancelling touches requests too: see approvals/api.py.)"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Query, Router, Schema, Status
+from pydantic import ConfigDict, Field
+
+from console import paging
+from console.durable.digest import expand
+from console.durable.steps import Step
+from console.runs import actions, feed, record
+from console.runs.models import Run
+from console.tenants import access, crypto
+from console.tenants.access import actor_of
+from console.tenants.problems import problem
+from console.workflows.models import Workflow
+
+Json = Any
+router = Router(tags=["runs"])
+
+_RUN = Run.objects.select_related("workflow", "revision")
+MAX_METADATA = 8 * 1024  # bytes as JSON
+RunState = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
+
+
+class StartIn(Schema):
+    """What starts a run. ``input`` is text or a JSON object, at most 64 kB."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workflow: str
+    input: Json
+    topic_source: Annotated[str, Field(max_length=200)] = ""
+    metadata: dict[str, Json] | None = None
+
+
+class UsageOut(Schema):
+    input_tokens: int
+    output_tokens: int
+
+
+class TimingsOut(Schema):
+    """Seconds: waiting for a worker, in models, in tools, for a person."""
+
+    queue_s: float
+    model_s: float
+    tool_s: float
+    waiting_s: float
+
+
+class RunOut(Schema):
+    """``cost`` is US dollars as a decimal text; null when ``unpriced_steps`` of it have no known price."""
+
+    id: str
+    workflow: str
+    revision: int
+    title: str
+    status: str
+    stop_reason: str | None
+    stop_detail: str
+    result: Json = None
+    usage: UsageOut
+    cost: str | None
+    unpriced_steps: int
+    timings: TimingsOut
+    topic_source: str
+    metadata: dict[str, Json]
+    started_by: str
+    retry_of: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class RunsOut(Schema):
+    items: list[RunOut]
+    next: str | None
+
+
+class MessageOut(Schema):
+    source: str
+    index: int
+    type: str
+    content: Json = None
+    at: str | None
+
+
+class MessagesOut(Schema):
+    items: list[MessageOut]
+    next: str | None
+
+
+class StepOut(Schema):
+    """``index`` counts the effects of a scope; ``seq`` orders all steps of the run."""
+
+    scope: str
+    index: int
+    seq: int
+    kind: str
+    status: str
+    name: str
+    agent: str
+    digest: str
+    request: Json = None
+    result: Json = None
+    error: Json = None
+    verdict: Json = None
+    attempts: list[Json]
+    usage: Json = None
+    cost: str | None
+    inherited: bool
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class StepsOut(Schema):
+    items: list[StepOut]
+    next: str | None
+
+
+@router.post("/runs", response={202: RunOut}, summary="Start a run")
+def start_run(request: HttpRequest, body: StartIn) -> Any:
+    actor = actor_of(request)
+    access.require(actor, "operator", "admin")
+    workflow = access.all(Workflow.objects.select_related("current"), actor).filter(slug=clean(body.workflow)).first()
+    if workflow is None:
+        fault = {"field": "workflow", "message": "no workflow of that name"}
+        return problem(404, "There is no such workflow.", errors=[fault])
+    if body.metadata and len(json.dumps(body.metadata)) > MAX_METADATA:
+        raise actions.Invalid("metadata", f"is larger than {MAX_METADATA:,} bytes (8 kB)")
+    run = actions.start(actor, workflow, body.input, body.topic_source, body.metadata)
+    return Status(202, run_out(access.get(_RUN, actor, pk=run.pk)))
+
+
+@router.get("/runs", response=RunsOut, summary="List runs, newest first")
+def list_runs(
+    request: HttpRequest,
+    status: RunState | None = None,
+    workflow: str | None = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
+) -> Any:
+    rows = access.all(_RUN, actor_of(request))
+    if status is not None:
+        rows = rows.filter(status=status)
+    if workflow is not None:
+        rows = rows.filter(workflow__slug=clean(workflow))
+    found, after = paging.page(rows, cursor, limit)
+    return {"items": [run_out(run) for run in found], "next": after}
+
+
+@router.get("/runs/{run_id}", response=RunOut, summary="One run")
+def get_run(request: HttpRequest, run_id: str) -> Any:
+    return run_out(access.get(_RUN, actor_of(request), pk=run_id))
+
+
+@router.get("/runs/{run_id}/messages", response=MessagesOut, summary="What the team said, in order")
+def list_messages(
+    request: HttpRequest,
+    run_id: str,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> Any:
+    run = access.get(Run, actor_of(request), pk=run_id)
+    events = feed.read(feed.run_topic(run.pk), paging.number(cursor), limit + 1, kind="message")
+    after = str(events[limit - 1]["seq"]) if len(events) > limit else None
+    items = [
+        {
+            "source": event["payload"].get("source") or "",
+            "index": event["index"] if event["index"] is not None else event["payload"].get("index"),
+            "type": event["payload"].get("type") or "",
+            "content": event["payload"].get("content"),
+            "at": event["payload"].get("at") or event["at"],
+        }
+        for event in events[:limit]
+    ]
+    return {"items": items, "next": after}
+
+
+@router.get("/runs/{run_id}/steps", response=StepsOut, summary="The journal of a run")
+def list_steps(
+    request: HttpRequest,
+    run_id: str,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> Any:
+    run = access.get(Run, actor_of(request), pk=run_id)
+    steps = record.steps(run.pk)
+    after = paging.number(cursor)
+    wanted = [step.seq for step in steps if step.seq > after]
+    shown = set(wanted[:limit])
+    items = sorted((pair for pair in expand(steps) if pair[0].seq in shown), key=lambda pair: pair[0].seq)
+    last = str(wanted[limit - 1]) if len(wanted) > limit else None
+    return {"items": [step_out(step, whole) for step, whole in items], "next": last}
+
+
+@router.post("/runs/{run_id}/retry", response={202: RunOut}, summary="A new run that goes on after the last good step")
+def retry_run(request: HttpRequest, run_id: str) -> Any:
+    actor = actor_of(request)
+    run = access.get(_RUN, actor, pk=run_id)
+    again = actions.retry(actor, run)
+    return Status(202, run_out(access.get(_RUN, actor, pk=again.pk)))
+
+
+def run_out(run: Run) -> dict[str, Json]:
+    """A run as the API shows it; its workflow and revision should be joined already."""
+    result = crypto.unseal_json(run.tenant_id, "run.result", run.sealed_result) if run.sealed_result else None
+    since = run.waiting_since
+    waiting = run.waiting_s + (max((timezone.now() - since).total_seconds(), 0.0) if since else 0.0)
+    return {
+        "id": str(run.pk),
+        "workflow": run.workflow.slug,
+        "revision": run.revision.number,
+        "title": run.title,
+        "status": run.status,
+        "stop_reason": run.stop_reason or None,
+        "stop_detail": run.stop_detail,
+        "result": result,
+        "usage": {"input_tokens": run.input_tokens, "output_tokens": run.output_tokens},
+        "cost": None if run.unpriced_steps else str(run.cost),
+        "unpriced_steps": run.unpriced_steps,
+        "timings": {
+            "queue_s": round(run.queue_s, 3),
+            "model_s": round(run.model_s, 3),
+            "tool_s": round(run.tool_s, 3),
+            "waiting_s": round(waiting, 3),
+        },
+        "topic_source": run.topic_source,
+        "metadata": run.metadata,
+        "started_by": run.started_by_name,
+        "retry_of": str(run.retry_of_id) if run.retry_of_id else None,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }
+
+
+def step_out(step: Step, full_request: Json) -> dict[str, Json]:
+    """A step as the API shows it, with its request in full."""
+    return {
+        "scope": step.scope,
+        "index": step.n,
+        "seq": step.seq,
+        "kind": str(step.kind),
+        "status": str(step.status),
+        "name": step.name,
+        "agent": step.agent,
+        "digest": step.digest,
+        "request": full_request,
+        "result": step.result,
+        "error": step.error,
+        "verdict": step.verdict,
+        "attempts": list(step.attempts),
+        "usage": step.usage,
+        "cost": step.cost,
+        "inherited": step.inherited,
+        "started_at": step.started_at,
+        "ended_at": step.ended_at,
+    }
+
+
+def clean(text: str) -> str:
+    """``text`` as the database may be asked for it: Postgres knows no NUL."""
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,104 @@
+"""Between rows of the journal and the engine's steps."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from console.durable.steps import Kind, Safety, Status, Step
+from console.tenants import crypto
+
+PAYLOAD_LIMIT = 1024 * 1024  # bytes as JSON, of a request and of a result; tools are cut at 256 kB long before
+
+
+class PayloadTooLarge(ValueError):
+    """A step's request or result is larger than the journal keeps."""
+
+
+def steps(run_id: UUID | str, *, payload: bool = True) -> list[Step]:
+    """The journal of a run, in order; without ``payload``, facts alone (request, result and error are None).
+
+    Call inside a tenant or system scope.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_PAYLOAD if payload else _FACTS, [run_id])
+        return [_step(row) for row in cursor.fetchall()]
+
+
+def seal_request(tenant_id: UUID, step: Step) -> bytes:
+    """The request of a step as it is stored. Raises PayloadTooLarge."""
+    return crypto.seal(tenant_id, "step.request", _dump(step, "request", step.request))
+
+
+def seal_outcome(tenant_id: UUID, step: Step, field: str = "step.result") -> bytes | None:
+    """The result and error of a settled step as they are stored; None while there is none. Raises PayloadTooLarge."""
+    if step.status in (Status.INTENT, Status.IN_DOUBT) and step.result is None and step.error is None:
+        return None
+    return crypto.seal(tenant_id, field, _dump(step, "result", {"result": step.result, "error": step.error}))
+
+
+def facts(value: Any) -> str | None:
+    """JSON text for a jsonb column, which cannot hold a NUL character."""
+    return None if value is None else json.dumps(value, default=str).replace("\\u0000", "\\ufffd")
+
+
+def _dump(step: Step, what: str, value: Any) -> bytes:
+    # In the order of the keys: a team may print what it is handed back, and must print the same again.
+    data = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if len(data) > PAYLOAD_LIMIT:
+        raise PayloadTooLarge(
+            f"The {what} of {step.name or step.scope} is {len(data):,} bytes; the journal keeps at most {PAYLOAD_LIMIT:,}."
+        )
+    return data
+
+
+_COLUMNS = (
+    "s.tenant_id, s.scope, s.n, s.kind, s.seq, s.digest, s.started_at, s.status, s.settled, s.safety, s.name, s.agent,"
+    " s.key, s.verdict, s.attempts, s.usage, s.cost, s.ended_at, s.inherited"
+)
+_FACTS = f"SELECT {_COLUMNS}, NULL, NULL FROM runs_step s WHERE s.run_id = %s ORDER BY s.seq"  # noqa: S608
+_WITH_PAYLOAD = (
+    f"SELECT {_COLUMNS}, p.request, p.result FROM runs_step s"  # noqa: S608
+    " JOIN runs_steppayload p ON p.run_id = s.run_id AND p.seq = s.seq WHERE s.run_id = %s ORDER BY s.seq"
+)
+
+
+def _step(row: tuple[Any, ...]) -> Step:
+    tenant_id = row[0]
+    verdict, attempts, usage = (json.loads(v) if isinstance(v, (str, bytes)) else v for v in row[13:16])
+    outcome = _load(crypto.unseal(tenant_id, "step.result", row[20])) if row[20] is not None else {}
+    return Step(
+        scope=row[1],
+        n=row[2],
+        kind=Kind(row[3]),
+        seq=row[4],
+        digest=row[5],
+        request=_load(crypto.unseal(tenant_id, "step.request", row[19])) if row[19] is not None else None,
+        started_at=row[6],
+        status=Status(row[7]),
+        settled=row[8],
+        safety=Safety(row[9]) if row[9] else Safety.READ_ONLY,
+        name=row[10],
+        agent=row[11],
+        key=row[12],
+        verdict=verdict,
+        result=outcome.get("result"),
+        error=outcome.get("error"),
+        attempts=attempts or [],
+        usage=usage,
+        cost=_plain(row[16]),
+        ended_at=row[17],
+        inherited=row[18],
+    )
+
+
+def _plain(cost: Decimal | None) -> str | None:
+    return None if cost is None else format(cost.normalize(), "f")
+
+
+def _load(data: bytes) -> Any:
+    return json.loads(data.decode("utf-8", "surrogatepass"))

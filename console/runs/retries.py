@@ -1,0 +1,124 @@
+"""What a retry may keep: the record up to the last good step, and never a way around a person's no."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.db import connection
+from django.utils.dateparse import parse_duration
+
+from console.runs.models import TERMINAL, Run, Step
+from console.runs.reasons import StopReason
+from console.tenants import crypto
+from console.workflows.models import Revision
+
+
+class Refused(Exception):
+    """This run cannot be retried; the message says why, and what to do instead."""
+
+
+def revision_for(run: Run) -> Revision:
+    """The revision that a retry of ``run`` takes. Raises Refused.
+
+    It is the run's own; after a limit it is the workflow's current one, if that differs by raised limits alone.
+    """
+    if run.status not in TERMINAL:
+        raise Refused(f"The run is still {run.status}; only a run that has ended can be retried.")
+    try:
+        reason = StopReason(run.stop_reason)
+    except ValueError:
+        raise Refused(f"The run ended with the unknown reason {run.stop_reason!r}.") from None
+    about = reason.about
+    if about.retryable:
+        return run.revision
+    if not about.limit:
+        raise Refused(f"{about.sentence} {about.remedy}".strip() if about.remedy else "A completed run is not retried.")
+    current = run.workflow.current
+    if current is None or not _raised(run.revision.body, current.body, about.limit):
+        raise Refused(f"{about.sentence} {about.remedy}")
+    if _without_limits(run.revision.body) != _without_limits(current.body):
+        raise Refused(
+            f"{about.sentence} The current revision changes more than its limits, so the record does not fit it; "
+            "start a new run."
+        )
+    return current
+
+
+def copy_record(run: Run, again: Run) -> int:
+    """Copy the steps that ``again`` inherits, with their payloads as they are sealed; returns how many.
+
+    Kept is what was settled up to the last good step, numbered anew without gaps. A call that may have had an effect and
+    whose outcome is unknown is kept as an open step wherever it stands, so that it is asked about and not done again.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_COPY_STEPS, {"run": run.id, "again": again.id, "stopped": _stopped_seqs(run)})
+        kept = cursor.rowcount
+        cursor.execute(_COPY_PAYLOADS, {"run": run.id, "again": again.id})
+    return kept
+
+
+def _stopped_seqs(run: Run) -> list[int]:
+    """Failed steps that ended the run: replaying one would end the new run in the same way."""
+    failed = Step.objects.filter(run=run, status="failed").values_list("seq", flat=True)
+    found = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq, tenant_id, result FROM runs_steppayload WHERE run_id = %s AND seq = ANY(%s)",
+            [run.id, list(failed)],
+        )
+        for seq, tenant_id, sealed in cursor.fetchall():
+            outcome = crypto.unseal_json(tenant_id, "step.result", bytes(sealed)) if sealed else {}
+            if (outcome.get("error") or {}).get("stop"):
+                found.append(seq)
+    return found
+
+
+_COPY_STEPS = """
+WITH last AS (
+    SELECT COALESCE(MAX(settled), 0) AS good FROM runs_step WHERE run_id = %(run)s AND status = 'done'
+), kept AS (
+    SELECT s.* FROM runs_step s, last
+    WHERE s.run_id = %(run)s AND NOT s.seq = ANY(%(stopped)s)
+      AND (s.settled <= last.good
+           OR (s.settled IS NULL AND s.kind = 'tool' AND s.safety IN ('idempotent', 'neither')))
+), places AS (
+    SELECT place, ROW_NUMBER() OVER (ORDER BY place) AS anew
+    FROM (SELECT seq AS place FROM kept UNION SELECT settled FROM kept WHERE settled IS NOT NULL) AS p
+)
+INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
+                       verdict, attempts, usage, cost, inherited, started_at, ended_at, token)
+SELECT %(again)s, k.tenant_id, b.anew, e.anew, k.scope, k.n, k.kind, k.status, k.safety, k.name, k.agent, k.digest, k.key,
+       k.verdict, k.attempts, k.usage, k.cost, true, k.started_at, k.ended_at, 0
+FROM kept k JOIN places b ON b.place = k.seq LEFT JOIN places e ON e.place = k.settled
+"""
+_COPY_PAYLOADS = """
+INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
+SELECT a.run_id, p.tenant_id, a.seq, p.request, p.result
+FROM runs_step a
+JOIN runs_step s ON s.run_id = %(run)s AND s.scope = a.scope AND s.n = a.n
+JOIN runs_steppayload p ON p.run_id = s.run_id AND p.seq = s.seq
+WHERE a.run_id = %(again)s
+"""
+
+
+def _without_limits(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key != "limits"}
+
+
+def _raised(old: dict[str, Any], new: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Whether at least one of the limits is higher in ``new``, or gone from it."""
+    before, after = old.get("limits") or {}, new.get("limits") or {}
+    return any(
+        before.get(name) is not None and (after.get(name) is None or _size(after[name]) > _size(before[name]))
+        for name in names
+    )
+
+
+def _size(limit: Any) -> Decimal:
+    """A limit as a number: seconds, tokens, turns or dollars."""
+    try:
+        return Decimal(str(limit))
+    except InvalidOperation:
+        span = parse_duration(str(limit))
+        return Decimal(str(span.total_seconds())) if span else Decimal(0)

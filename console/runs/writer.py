@@ -1,0 +1,196 @@
+"""One writer a process: a thread that commits what all runs of the process have waiting as one transaction.
+
+A commit costs what it costs, however much is in it; so while one is under way the next batch gathers. Rows are sorted by
+run, so that two writers never wait for each other in a circle. Each run's token is read FOR SHARE in the same
+transaction: whoever takes the run over has to wait for us, or makes us stale, never both.
+
+What fails, fails alone: a stale token fences its own run, a row that Postgres refuses fails its own step, and a database
+that restarts fails nothing; the batch is written again, and rows that had been written are recognised as ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connections
+
+from console.durable.errors import Fenced
+from console.durable.steps import Step
+from console.runs import feed, writing
+
+log = logging.getLogger(__name__)
+
+
+class JournalError(Exception):
+    """A step could not be recorded, and never will be: the reason is in the message."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One thing to write for one run. ``future`` is answered on its loop; events have none."""
+
+    run_id: UUID
+    tenant_id: UUID
+    token: int
+    what: str  # append, settle, late, event, barrier
+    step: Step | None = None
+    kind: str = ""
+    index: int | None = None
+    text: str = ""  # the event's payload as JSON
+    at: datetime | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    future: asyncio.Future[None] | None = None
+    error: BaseException | None = None
+    seq: int | None = None  # of a written event
+
+
+class Writer:
+    """The thread and its queue. ``submit`` never blocks; ``close`` writes what is waiting and stops."""
+
+    def __init__(self, batch_limit: int = 500) -> None:
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._limit = batch_limit
+        self._connection: psycopg.Connection[Any] | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, entry: Entry) -> None:
+        """Queue an entry; entries of one run are written in this order."""
+        self._queue.put(entry)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what is waiting, for at most ``timeout`` seconds, and stop."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch, going = self._gather()
+            if batch:
+                self._write(batch)
+        self._drop()
+
+    def _gather(self) -> tuple[list[Entry], bool]:
+        """What is waiting, at least one entry; and whether to go on after it."""
+        batch: list[Entry] = []
+        entry = self._queue.get()
+        while entry is not None:
+            batch.append(entry)
+            if len(batch) >= self._limit or self._queue.empty():
+                return batch, True
+            entry = self._queue.get()
+        return batch, False
+
+    def _write(self, batch: list[Entry]) -> None:
+        batch.sort(key=lambda entry: entry.run_id)
+        delay, again = 0.05, False
+        while True:
+            try:
+                connection = self._connected()
+                if again:
+                    self._one_by_one(connection, batch)
+                else:
+                    try:
+                        writing.write(connection, batch)
+                    except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.DeadlockDetected, ValueError):
+                        self._one_by_one(connection, batch)
+                break
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if self._closing.is_set():
+                    self._fail(batch, error)
+                    break
+                log.warning("the journal's database is away (%s); trying again in %.2f s", error, delay)
+                self._drop()
+                time.sleep(delay * random.uniform(0.7, 1.3))  # noqa: S311  # jitter
+                delay, again = min(delay * 2, 2.0), True
+            except Exception as error:  # a fault of ours must not leave runs waiting for ever
+                log.exception("the journal's writer failed")
+                self._drop()
+                self._fail(batch, error)
+                break
+        self._answer(batch)
+        self._tell(batch)
+
+    def _one_by_one(self, connection: psycopg.Connection[Any], batch: Iterable[Entry]) -> None:
+        """Write each entry in a transaction of its own, so that what Postgres refuses is found and fails alone."""
+        for entry in batch:
+            if entry.error is not None or entry.seq is not None:
+                continue
+            try:
+                if not writing.is_written(connection, entry):
+                    writing.write(connection, [entry])
+            except psycopg.errors.UniqueViolation as error:
+                entry.error = Fenced(str(error))
+            except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.DeadlockDetected, ValueError) as error:
+                entry.error = JournalError(f"{type(error).__name__}: {error}")
+                log.error("run %s: %s could not be written: %s", entry.run_id, entry.what, error)
+
+    @staticmethod
+    def _fail(batch: Iterable[Entry], error: BaseException) -> None:
+        for entry in batch:
+            entry.error = entry.error or JournalError(f"{type(error).__name__}: {error}")
+
+    @staticmethod
+    def _answer(batch: Sequence[Entry]) -> None:
+        loops: dict[asyncio.AbstractEventLoop, list[Entry]] = {}
+        for entry in batch:
+            if entry.loop is not None:
+                loops.setdefault(entry.loop, []).append(entry)
+        for loop, entries in loops.items():
+            try:
+                loop.call_soon_threadsafe(_resolve, entries, context=contextvars.Context())
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                log.debug("a loop closed before its journal answered")
+
+    @staticmethod
+    def _tell(batch: Sequence[Entry]) -> None:
+        messages = [
+            (feed.CHANNEL, feed.frame(feed.run_topic(e.run_id), e.seq, e.kind, e.at, e.text))
+            for e in batch
+            if e.what == "event" and e.seq is not None and e.at is not None
+        ]
+        if messages:
+            feed.send(messages)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect()
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def connect() -> psycopg.Connection[Any]:
+    """A connection of its own, as ``sayso_app``, outside Django's pool. Raises psycopg.OperationalError."""
+    parameters = dict(connections["default"].get_connection_params())
+    for name in ("cursor_factory", "prepare_threshold", "context", "autocommit", "pool"):
+        parameters.pop(name, None)
+    return psycopg.connect(**parameters, autocommit=True, connect_timeout=5, prepare_threshold=1)
+
+
+def _resolve(entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        if entry.future is None or entry.future.done():
+            continue
+        if entry.error is None:
+            entry.future.set_result(None)
+        else:
+            entry.future.set_exception(entry.error)

@@ -1,0 +1,250 @@
+"""The statements of the journal's writer: one transaction for what many runs have waiting, in two round trips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+
+from console.durable.errors import Fenced
+from console.durable.steps import Step
+from console.runs import feed, record
+from console.tenants import crypto
+from console.tenants.roles import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from console.runs.writer import Entry
+
+Connection = psycopg.Connection[Any]
+
+
+def write(connection: Connection, batch: Sequence[Entry]) -> None:
+    """Write a batch, sorted by run, as one transaction. A stale entry gets its ``error``; the others are written.
+
+    Raises psycopg's errors when Postgres refuses a row, and ValueError for a payload that cannot be kept: then nothing
+    was written.
+    """
+    with connection.transaction(), connection.cursor() as cursor:
+        tokens = _lock(connection, cursor, batch)
+        good: list[Entry] = []
+        for entry in batch:
+            if entry.what != "late" and tokens.get(entry.run_id) != entry.token:
+                entry.error = Fenced(f"run {entry.run_id}: token {entry.token} is stale")
+            else:
+                good.append(entry)
+        settles = [entry for entry in good if entry.what == "settle"]
+        events = [entry for entry in good if entry.what == "event"]
+        with connection.pipeline():
+            _append(cursor, [entry for entry in good if entry.what == "append"])
+            for entry in good:
+                if entry.what == "late":
+                    _keep_late(cursor, entry)
+            settled = _settle(connection, settles)
+            told = _tell(connection, events)
+        if settled is not None:
+            found = set(settled.fetchall())
+            for entry in settles:
+                if (entry.run_id, _step(entry).seq) not in found:
+                    entry.error = Fenced(f"run {entry.run_id}: step {_step(entry).seq} was settled by somebody else")
+    if told is not None:
+        seqs = sorted(told.fetchall())
+        for entry, (_, seq) in zip(sorted(events, key=lambda e: feed.run_topic(e.run_id)), seqs, strict=True):
+            entry.seq = seq
+
+
+def is_written(connection: Connection, entry: Entry) -> bool:
+    """Whether an entry is in the database already: a connection may die after the commit and before we hear of it."""
+    if entry.what not in ("append", "settle", "event"):
+        return False
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('role', %s, true)", [SYSTEM])
+        if entry.what == "event":
+            if entry.kind != "message":
+                return False
+            cursor.execute(
+                "SELECT seq FROM runs_feedevent WHERE topic = %s AND kind = 'message' AND index = %s",
+                [feed.run_topic(entry.run_id), entry.index],
+            )
+            row = cursor.fetchone()
+            entry.seq = row[0] if row else None
+            return row is not None
+        step = _step(entry)
+        cursor.execute(
+            "SELECT 1 FROM runs_step WHERE run_id = %s AND seq = %s AND scope = %s AND n = %s AND token = %s"
+            " AND status = %s AND settled IS NOT DISTINCT FROM %s AND ended_at IS NOT DISTINCT FROM %s",
+            [
+                entry.run_id,
+                step.seq,
+                step.scope,
+                step.n,
+                entry.token,
+                str(step.status),
+                step.settled,
+                step.ended_at,
+            ],
+        )
+        return cursor.fetchone() is not None
+
+
+def _step(entry: Entry) -> Step:
+    if entry.step is None:
+        raise TypeError(f"{entry.what} without a step")
+    return entry.step
+
+
+def _lock(connection: Connection, cursor: psycopg.Cursor[Any], batch: Sequence[Entry]) -> dict[UUID, int]:
+    """The tokens of the runs that are still being advanced, held until the end of the transaction."""
+    runs = sorted({entry.run_id for entry in batch if entry.what != "late"})
+    with connection.pipeline():
+        connection.execute("SELECT set_config('role', %s, true)", [SYSTEM], prepare=True)
+        cursor.execute(_LOCK, [runs], prepare=True)
+    return dict(cursor.fetchall())
+
+
+def _append(cursor: psycopg.Cursor[Any], entries: Sequence[Entry]) -> None:
+    if not entries:
+        return
+    steps = [(entry, _step(entry)) for entry in entries]
+    cursor.execute(
+        _APPEND,
+        [
+            [e.run_id for e, _ in steps],
+            [e.tenant_id for e, _ in steps],
+            [s.seq for _, s in steps],
+            [s.settled for _, s in steps],
+            [s.scope for _, s in steps],
+            [s.n for _, s in steps],
+            [str(s.kind) for _, s in steps],
+            [str(s.status) for _, s in steps],
+            [str(s.safety) for _, s in steps],
+            [_text(s.name) for _, s in steps],
+            [_text(s.agent) for _, s in steps],
+            [s.digest for _, s in steps],
+            [_text(s.key) for _, s in steps],
+            [record.facts(s.verdict) for _, s in steps],
+            [record.facts(list(s.attempts)) for _, s in steps],
+            [record.facts(s.usage) for _, s in steps],
+            [s.cost for _, s in steps],
+            [s.inherited for _, s in steps],
+            [s.started_at for _, s in steps],
+            [s.ended_at for _, s in steps],
+            [e.token for e, _ in steps],
+            [record.seal_request(e.tenant_id, s) for e, s in steps],
+            [record.seal_outcome(e.tenant_id, s) for e, s in steps],
+        ],
+        prepare=True,
+    )
+
+
+def _settle(connection: Connection, entries: Sequence[Entry]) -> psycopg.Cursor[Any] | None:
+    if not entries:
+        return None
+    steps = [(entry, _step(entry)) for entry in entries]
+    return connection.execute(
+        _SETTLE,
+        [
+            [e.run_id for e, _ in steps],
+            [s.seq for _, s in steps],
+            [s.settled for _, s in steps],
+            [str(s.status) for _, s in steps],
+            [record.facts(list(s.attempts)) for _, s in steps],
+            [record.facts(s.usage) for _, s in steps],
+            [s.cost for _, s in steps],
+            [s.started_at for _, s in steps],
+            [s.ended_at for _, s in steps],
+            [e.token for e, _ in steps],
+            [record.facts(s.verdict) for _, s in steps],
+            [record.seal_outcome(e.tenant_id, s) for e, s in steps],
+        ],
+        prepare=True,
+    )
+
+
+def _keep_late(cursor: psycopg.Cursor[Any], entry: Entry) -> None:
+    step = _step(entry)
+    cursor.execute(_LATE, [record.seal_outcome(entry.tenant_id, step, "step.evidence"), entry.run_id, step.seq])
+
+
+def _tell(connection: Connection, entries: Sequence[Entry]) -> psycopg.Cursor[Any] | None:
+    if not entries:
+        return None
+    return connection.execute(
+        _TELL,
+        [
+            [feed.run_topic(e.run_id) for e in entries],
+            [e.tenant_id for e in entries],
+            [e.kind for e in entries],
+            [e.index for e in entries],
+            [crypto.seal(e.tenant_id, "feed", e.text.encode()) for e in entries],
+            [e.at for e in entries],
+        ],
+        prepare=True,
+    )
+
+
+def _text(value: str) -> str:
+    """Text as Postgres keeps it, in a column of 200 characters."""
+    return value.replace("\x00", "\ufffd")[:200]
+
+
+_LOCK = "SELECT id, token FROM runs_run WHERE id = ANY(%s::uuid[]) AND status = 'running' ORDER BY id FOR SHARE"
+
+_APPEND = """
+WITH new AS (
+    SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::int[], %s::int[], %s::text[], %s::int[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::bool[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bytea[], %s::bytea[])
+    AS n(run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key, verdict, attempts,
+         usage, cost, inherited, started_at, ended_at, token, request, result)
+), facts AS (
+    INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
+                           verdict, attempts, usage, cost, inherited, started_at, ended_at, token)
+    SELECT run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key, verdict::jsonb,
+           attempts::jsonb, usage::jsonb, cost::numeric, inherited, started_at, ended_at, token
+    FROM new
+)
+INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
+SELECT run_id, tenant_id, seq, request, result FROM new
+"""
+
+_SETTLE = """
+WITH new AS (
+    SELECT * FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::text[], %s::bytea[])
+    AS n(run_id, seq, settled, status, attempts, usage, cost, started_at, ended_at, token, verdict, result)
+), facts AS (
+    UPDATE runs_step s SET settled = new.settled, status = new.status, attempts = new.attempts::jsonb,
+        usage = new.usage::jsonb, cost = new.cost::numeric, started_at = new.started_at, ended_at = new.ended_at,
+        token = new.token, verdict = new.verdict::jsonb
+    FROM new WHERE s.run_id = new.run_id AND s.seq = new.seq AND s.settled IS NULL
+    RETURNING s.run_id, s.seq
+), said AS (
+    UPDATE runs_steppayload p SET result = new.result
+    FROM new JOIN facts USING (run_id, seq) WHERE p.run_id = new.run_id AND p.seq = new.seq AND new.result IS NOT NULL
+)
+SELECT run_id, seq FROM facts
+"""
+
+_LATE = "UPDATE runs_steppayload SET evidence = %s WHERE run_id = %s AND seq = %s AND evidence IS NULL"
+
+_TELL = """
+WITH new AS (
+    SELECT * FROM unnest(%s::text[], %s::uuid[], %s::text[], %s::int[], %s::bytea[], %s::timestamptz[])
+    WITH ORDINALITY AS n(topic, tenant_id, kind, index, sealed, at, place)
+), counts AS (
+    SELECT topic, tenant_id, COUNT(*) AS many FROM new GROUP BY topic, tenant_id
+), topics AS (
+    INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq)
+    SELECT topic, tenant_id, many FROM counts ORDER BY topic
+    ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + EXCLUDED.last_seq
+    RETURNING name, last_seq
+)
+INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
+SELECT new.topic, topics.last_seq - counts.many + ROW_NUMBER() OVER (PARTITION BY new.topic ORDER BY new.place),
+       new.tenant_id, new.kind, new.index, new.sealed, new.at
+FROM new JOIN counts USING (topic) JOIN topics ON topics.name = new.topic
+RETURNING topic, seq
+"""
