@@ -75,6 +75,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "console.tenants.middleware.TenantMiddleware",
+    "console.idempotency.IdempotencyMiddleware",  # inside the transaction of the one before
 ]
 
 ROOT_URLCONF = "console.urls"

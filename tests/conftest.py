@@ -8,6 +8,8 @@ import pytest
 from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
+from tests.world import world  # noqa: F401 - the cast, a fixture for every suite
+
 
 @pytest.fixture(scope="session")
 def django_db_setup(
@@ -15,8 +17,8 @@ def django_db_setup(
 ) -> Generator[None]:
     """Make the test database through ``owner`` alone; ``default`` follows it there under its own role.
 
-    With TEST["MIRROR"] left on ``default``, Django's test cases would leave that alias out of their transactions; with no mirror at
-    all, ``default`` would keep pointing at the real database.
+    With TEST["MIRROR"] left on ``default``, Django's test cases would leave that alias out of their transactions; with
+    no mirror at all, ``default`` would keep pointing at the real database.
     """
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=request.config.option.verbose, interactive=False, aliases={"owner"})

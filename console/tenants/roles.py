@@ -41,6 +41,7 @@ def assert_app_role(using: str = DEFAULT_DB_ALIAS) -> None:
     faults = [
         text
         for wrong, text in (
+            (name != APP, f"is not {APP}"),
             (superuser, "is a superuser"),
             (bypass, "has BYPASSRLS"),
             (inherits_owner, f"has the rights of {OWNER}"),
@@ -50,7 +51,7 @@ def assert_app_role(using: str = DEFAULT_DB_ALIAS) -> None:
         if wrong
     ]
     if faults:
-        raise WrongRole(f"Sayso does not start: the database role {name} {', '.join(faults)}. It must act as {APP}.")
+        raise WrongRole(f"Sayso does not start: the database role {name} {', '.join(faults)}.")
 
 
 def grant_default_privileges(using: str, **_: Any) -> None:

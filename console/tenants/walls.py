@@ -85,7 +85,8 @@ class Wall(Operation):
             schema_editor.execute(
                 "CREATE OR REPLACE FUNCTION sayso_append_only() RETURNS trigger LANGUAGE plpgsql AS $$"
                 " BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';"
-                " END $$"
+                " END $$",
+                params=None,  # a percent sign is itself here
             )
             schema_editor.execute(
                 f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {quoted}"
