@@ -1,0 +1,430 @@
+"""Effects and gates that are not in the record: done, recorded, queued for the team.
+
+Every effect has one task, in a context without the run. It writes the journal before anybody may see the outcome, and
+the writes of one run are made one after the other, because their places are dense.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any
+
+from .errors import EffectFailed, Fenced
+from .failpoints import hit
+from .run import CALL, DENIED, IN_DOUBT, REVIEW, Call, Pending, Run, encode
+from .steps import (
+    Ask,
+    Decision,
+    Done,
+    Gates,
+    Journal,
+    Json,
+    Kind,
+    Lost,
+    Observer,
+    Safety,
+    Status,
+    Step,
+    Stopped,
+    Suspended,
+    Verdict,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Driver:
+    """The live side of one advance."""
+
+    __slots__ = (
+        "_announcing", "_clock", "_consulted", "_cooling", "_gates", "_journal", "_observer", "_parked", "_poked",
+        "_run", "_seq", "_stall", "_stalled", "_writing", "ending", "flight", "idle",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        run: Run,
+        journal: Journal,
+        gates: Gates,
+        clock: Callable[[], datetime],
+        observer: Observer | None,
+        seq: int,
+        stall: float,
+    ) -> None:
+        self._run = run
+        self._journal = journal
+        self._gates = gates
+        self._clock = clock
+        self._observer = observer
+        self._seq = seq  # the last place taken in the journal
+        self._writing = asyncio.Lock()
+        self._parked: dict[tuple[str, int], Pending] = {}  # by the place of the ask
+        self._cooling: list[Pending] = []  # intents of a dead worker that may still be under way
+        self._poked = False  # decisions may have arrived
+        self._consulted = False  # asked for decisions, and nothing has happened since
+        self._stall = stall
+        self._stalled: asyncio.TimerHandle | None = None
+        self.flight: dict[asyncio.Task[None], Pending | None] = {}
+        self.idle: asyncio.Future[None] | None = None  # set by whoever waits for the flight to be over
+        self.ending = False  # start nothing any more; what is done may be recorded
+
+    # Beginning and ending tasks
+
+    def begin(self, pending: Pending) -> None:
+        """Do an effect or open a gate that the record does not answer."""
+        step = pending.own
+        review = pending.review
+        if pending.body is None and step is not None:
+            self._reopen(pending, step, step.verdict)
+        elif step is None and review is not None and review.settled is None:
+            self._reopen(pending, review, review.verdict)
+        elif step is not None and step.status is Status.IN_DOUBT:
+            self._park(pending, self._doubt(pending, step))
+            self._poked = True
+        elif step is not None:
+            self._cooling.append(pending)  # looked at when the run has settled
+        else:
+            self._start(self._perform(pending), pending)
+
+    def _start(self, work: Coroutine[Any, Any, None], pending: Pending | None) -> None:
+        context = contextvars.Context() if pending is None or pending.context is None else pending.context
+        task = self._run.loop.create_task(self._guard(work), context=context)
+        self.flight[task] = pending
+        task.add_done_callback(self._landed, context=context)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Fenced:
+            self._run.end(Lost())
+        except Exception as error:
+            # Journal, gates or observer failed: the worker must hear of it, the run itself is as good as before.
+            self._run.fail(error)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        pending = self.flight.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._run.fail(error)
+        if task.cancelled() and not self.ending and not self._run.closed:
+            self._run.fail(RuntimeError(f"somebody cancelled the effect {pending and pending.place}"))
+        if self.idle is not None and not self.flight and not self.idle.done():
+            self.idle.set_result(None)
+        if self._run.ready == 0:
+            self._run.on_settled()
+
+    # Settled
+
+    def poke(self) -> None:
+        """Decisions may have arrived."""
+        self._poked = True
+        if self._run.ready == 0:
+            self._run.on_settled()
+
+    def on_settled(self) -> None:
+        """The run has settled live, and nothing is queued for it."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        wake: timedelta | None = None
+        for pending in list(self._cooling):
+            step = pending.own
+            assert step is not None  # noqa: S101
+            left = pending.timeout - (self._clock() - step.started_at)
+            if left > timedelta(0):
+                wake = left if wake is None else min(wake, left)
+                continue
+            self._cooling.remove(pending)
+            again = step.safety is Safety.IDEMPOTENT
+            self._start(self._again(pending, "worker_lost") if again else self._doubtful(pending), pending)
+        quiet = not self.flight
+        if self._parked and (self._poked or (quiet and not self._consulted)):
+            if not any(pending is None for pending in self.flight.values()):  # one consultation at a time
+                self._start(self._consult(), None)
+        elif quiet and (self._parked or self._cooling):
+            parked = tuple(pending.ask for pending in self._parked.values() if pending.ask is not None)
+            self._run.end(Suspended(parked, wake))
+        elif quiet:
+            # The team waits for something that is no effect. A lock it shares with another run may still open.
+            self._stalled = self._run.loop.call_later(self._stall, self._stuck, context=contextvars.Context())
+
+    def _stuck(self) -> None:
+        self._run.end(Stopped("tool_error", "the team waits for something that is no effect, and would wait for ever"))
+
+    # Effects
+
+    async def _perform(self, pending: Pending) -> None:
+        verdict: Verdict | None = None
+        if pending.gate is not None:
+            ask = self._ask_of(pending)
+            verdict = await self._gates.judge(ask)
+            if pending.decision is None:
+                if verdict.effect != "allow" or pending.body is None:
+                    await self._gate(pending, ask, verdict)
+                    return
+            elif verdict.effect == "deny":
+                # Approved, but the rules of the day refuse it: they win.
+                now = self._clock()
+                error = {"type": DENIED, "message": verdict.reason, "stop": None, "at": now.isoformat()}
+                step = self._step(pending, now, verdict)
+                await self._close(pending, step, Status.FAILED, error=error)
+                return
+        if self.ending:
+            return
+        step = self._step(pending, self._clock(), verdict)
+        if pending.safety is not Safety.READ_ONLY:
+            hit("before_intent")
+            pending.interruptible = False
+            if not await self._append(step, unless_ending=True):
+                return
+            hit("after_intent")
+        pending.own = step
+        if self._observer is not None:
+            self._observer.step_opened(step)
+        await self._execute(pending, step)
+
+    async def _again(self, pending: Pending, cause: str, **told: Json) -> None:
+        """Do an effect again whose intent is in the journal: the same step, begun anew."""
+        step = pending.own
+        assert step is not None  # noqa: S101
+        now = self._clock()
+        step.attempts = [
+            *step.attempts,
+            {"started_at": step.started_at.isoformat(), "ended_at": now.isoformat(), "cause": cause, **told},
+        ]
+        step.started_at = now
+        step.status = Status.INTENT
+        pending.interruptible = False
+        if cause == IN_DOUBT:
+            hit("before_decision_recorded")
+        async with self._writing:
+            await self._journal.settle(step)
+        if cause == IN_DOUBT:
+            hit("after_decision_recorded")
+        if self._observer is not None:
+            self._observer.step_opened(step)
+        await self._execute(pending, step)
+
+    async def _execute(self, pending: Pending, step: Step) -> None:
+        assert pending.body is not None  # noqa: S101
+        arguments = pending.decision.arguments if pending.decision and pending.decision.verdict == "edit" else None
+        chunk = None if self._observer is None else self._observer.chunk
+        call = Call(pending.scope, pending.n, step.key, arguments, chunk)
+        CALL.set(call)
+        model = pending.kind is Kind.MODEL
+        done: Done | None = None
+        error: Json = None
+        unknown = False  # whether it happened
+        seconds = pending.timeout.total_seconds()
+        pending.interruptible = step.safety is Safety.READ_ONLY
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                done = await pending.body(call)
+        except EffectFailed as failed:
+            error = {"type": "Error", "message": "", **failed.error, "stop": failed.stop}
+            step.usage, step.cost = failed.usage, failed.cost
+            step.attempts = [*step.attempts, *failed.attempts]
+        except asyncio.CancelledError:
+            if self.ending or self._run.closed:
+                raise
+            # Not ours: a library cancelled its caller.
+            error = {"type": "CancelledError", "message": "the call was cancelled from within", "stop": _stop(model)}
+            unknown = True
+        except Exception as raised:
+            if isinstance(raised, TimeoutError) and limit.expired():
+                unknown = True
+                message = f"no answer within {seconds:g} s"
+                error = {"type": "Timeout", "message": message, "stop": "timeout" if model else None}
+            else:
+                log.warning("%s#%s failed", pending.scope, pending.n, exc_info=True)
+                error = {"type": type(raised).__name__, "message": str(raised), "stop": _stop(model)}
+        pending.interruptible = False
+        hit("after_effect")
+        if done is not None:
+            step.usage, step.cost = done.usage, done.cost
+            step.attempts = [*step.attempts, *done.attempts]
+            await self._close(pending, step, Status.FAILED if done.failed else Status.DONE, done.value)
+        elif unknown and step.safety is Safety.NEITHER:
+            await self._doubtful(pending)
+        else:
+            await self._close(pending, step, Status.FAILED, error=error)
+
+    async def _close(
+        self, pending: Pending, step: Step, status: Status, result: Json = None, error: Json = None
+    ) -> None:
+        """Write the end of a step, and queue it for the team."""
+        pending.interruptible = False  # half a write is worse than waiting for one
+        step.status, step.result, step.error = status, result, error
+        step.ended_at = self._clock()
+        try:
+            if step.seq:
+                async with self._writing:
+                    step.settled = self._seq + 1
+                    await self._journal.settle(step)
+                    self._seq += 1
+            else:
+                await self._append(step, settled=True)
+        except Fenced:
+            await self._journal.keep_late(step)
+            raise
+        hit("after_outcome")
+        self._consulted = False
+        if self._observer is not None:
+            self._observer.step_settled(step)
+        self._run.deliver(pending, step)
+
+    async def _append(self, step: Step, *, settled: bool = False, unless_ending: bool = False) -> bool:
+        async with self._writing:
+            if unless_ending and self.ending:
+                return False
+            step.seq = self._seq + 1
+            step.settled = step.seq if settled else None
+            await self._journal.append(step)
+            self._seq += 1
+        return True
+
+    def _step(self, pending: Pending, now: datetime, verdict: Verdict | None) -> Step:
+        return Step(
+            pending.scope, pending.n, pending.kind, 0, pending.digest, pending.request, now,
+            safety=pending.safety, name=pending.name, agent=pending.agent,
+            key=pending.key or f"{self._run.run_id}/{pending.scope}#{pending.n}", verdict=_facts(verdict),
+        )  # fmt: skip
+
+    # Gates
+
+    def _ask_of(self, pending: Pending) -> Ask:
+        gate = pending.gate
+        assert gate is not None  # noqa: S101
+        scope = pending.scope if pending.body is None else pending.scope + REVIEW
+        return Ask(scope, pending.n, gate.kind, pending.gate_digest, gate.request, gate.agent, gate.tool)
+
+    async def _gate(self, pending: Pending, ask: Ask, verdict: Verdict) -> None:
+        kind = pending.kind if pending.body is None else Kind.REVIEW
+        step = Step(
+            ask.scope, ask.n, kind, 0, ask.digest, ask.request, self._clock(),
+            name=ask.tool, agent=ask.agent, verdict=_facts(verdict),
+        )  # fmt: skip
+        if pending.body is None:
+            pending.own = step
+        else:
+            pending.review = step
+        if verdict.effect in ("allow", "deny"):
+            decision = Decision(verdict.effect, verdict.reason, at=step.started_at.isoformat(), digest=ask.digest)
+            await self._close(pending, step, Status.DONE, encode(decision))
+            return
+        pending.interruptible = False
+        if not await self._append(step, unless_ending=True):
+            return
+        if self._observer is not None:
+            self._observer.step_opened(step)
+        ask = Ask(ask.scope, ask.n, ask.kind, ask.digest, ask.request, ask.agent, ask.tool, verdict)
+        await self._announce(pending, ask)
+        self._park(pending, ask)
+
+    async def _announce(self, pending: Pending, ask: Ask) -> None:
+        hit("before_announce")
+        await self._gates.announce(ask)
+        hit("after_announce")
+        pending.announced = True
+
+    def _park(self, pending: Pending, ask: Ask) -> None:
+        pending.ask = ask
+        self._parked[ask.scope, ask.n] = pending
+        self._consulted = False
+
+    def _reopen(self, pending: Pending, step: Step, verdict: Json) -> None:
+        ask = self._ask_of(pending)
+        said = None if verdict is None else Verdict(verdict["effect"], verdict["reason"], verdict["detail"])
+        self._park(pending, Ask(ask.scope, ask.n, ask.kind, ask.digest, ask.request, ask.agent, ask.tool, said))
+        self._poked = True  # a decision is the likely reason for being here
+
+    async def _consult(self) -> None:
+        """Ask for decisions, record what there is, and make sure that people know of the rest."""
+        self._poked = False
+        self._consulted = True
+        asks = [pending.ask for pending in self._parked.values() if pending.ask is not None]
+        for ask, decision in await self._gates.decisions(asks):
+            pending = self._parked.get((ask.scope, ask.n))
+            if pending is None or self.ending:
+                continue
+            if pending.own is not None and pending.own.status is Status.IN_DOUBT:
+                await self._resolve(pending, pending.own, decision)
+            else:
+                await self._decide(pending, decision)
+        for pending in list(self._parked.values()):
+            if not pending.announced and pending.ask is not None and not self.ending:
+                # The worker that opened this gate may have died before it told anybody.
+                await self._announce(pending, pending.ask)
+
+    async def _decide(self, pending: Pending, decision: Decision) -> None:
+        ask, step = pending.ask, pending.own if pending.body is None else pending.review
+        assert ask is not None and step is not None  # noqa: S101
+        if decision.verdict == "approve" and decision.digest and decision.digest != ask.digest:
+            self._run.diverge(step, "was approved with other arguments than it has now")
+            return
+        del self._parked[ask.scope, ask.n]
+        hit("before_decision_recorded")
+        await self._close(pending, step, Status.DONE, encode(decision))
+        hit("after_decision_recorded")
+
+    # Doubt
+
+    def _doubt(self, pending: Pending, step: Step) -> Ask:
+        # Doubt about the same effect may come up again: each time is a request of its own.
+        times = sum(1 for attempt in step.attempts if attempt.get("cause") == IN_DOUBT)
+        scope = f"{step.scope}/doubt" if not times else f"{step.scope}/doubt/{times + 1}"
+        gate = pending.gate
+        request = step.request if gate is None else gate.request
+        return Ask(scope, step.n, IN_DOUBT, step.digest, request, step.agent, step.name)
+
+    async def _doubtful(self, pending: Pending) -> None:
+        """Nobody here can know whether it happened: ask a person."""
+        step = pending.own
+        assert step is not None  # noqa: S101
+        step.status = Status.IN_DOUBT
+        async with self._writing:
+            await self._journal.settle(step)
+        if self._observer is not None:
+            self._observer.step_settled(step)
+        ask = self._doubt(pending, step)
+        if not self.ending:
+            await self._announce(pending, ask)
+        self._park(pending, ask)
+
+    async def _resolve(self, pending: Pending, step: Step, decision: Decision) -> None:
+        ask = pending.ask
+        assert ask is not None  # noqa: S101
+        told = {"answer": decision.answer, "by": decision.by, "request": decision.request}
+        if decision.verdict == "respond" and decision.answer == "did not happen":
+            del self._parked[ask.scope, ask.n]
+            self._start(self._again(pending, IN_DOUBT, **told), pending)
+            return
+        now = self._clock().isoformat()
+        attempt = {"started_at": step.started_at.isoformat(), "ended_at": now, "cause": IN_DOUBT, **told}
+        if decision.verdict == "respond" and decision.answer == "happened":
+            result, error, status = decision.result, None, Status.DONE
+        elif decision.verdict in ("terminate", "expire"):
+            stop = {"terminate": "terminated", "expire": "expired"}[decision.verdict]
+            result, status = None, Status.FAILED
+            error = {"type": "InDoubt", "message": decision.reason, "stop": stop}
+        else:
+            log.error("an effect in doubt cannot be answered with %s %r", decision.verdict, decision.answer)
+            return
+        del self._parked[ask.scope, ask.n]
+        step.attempts = [*step.attempts, attempt]
+        hit("before_decision_recorded")
+        await self._close(pending, step, status, result, error)
+        hit("after_decision_recorded")
+
+
+def _stop(model: bool) -> str:
+    return "model_error" if model else "tool_error"
+
+
+def _facts(verdict: Verdict | None) -> Json:
+    if verdict is None:
+        return None
+    return {"effect": verdict.effect, "reason": verdict.reason, "detail": verdict.detail}
