@@ -34,12 +34,14 @@ class Gate:
             await self.app(scope, receive, send)
 
 
+lifespan = Lifespan()
 application = DirectSend(
     ProtocolTypeRouter(
         {
             "http": Gate(django_application, HTTP_AT_ONCE),
             "websocket": URLRouter([*websocket_urlpatterns, re_path(r"", NoSuchSocket())]),
-            "lifespan": Lifespan(),
+            "lifespan": lifespan,
         }
     )
 )
+lifespan.closing = [application.hub.stop]

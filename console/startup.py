@@ -7,22 +7,9 @@ import gc
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-
-def refuse_privilege() -> None:
-    """Raise ImproperlyConfigured unless the database sees us as sayso_app: no superuser, no owner, no BYPASSRLS."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_user, rolsuper OR rolbypassrls, pg_has_role(current_user, 'sayso_system', 'USAGE')"
-            " FROM pg_roles WHERE rolname = current_user"
-        )
-        role, above, inherits = cursor.fetchone()
-    if role != "sayso_app":
-        raise ImproperlyConfigured(f"this process acts as {role} in the database; only sayso_app may serve")
-    if above or inherits:
-        raise ImproperlyConfigured("sayso_app stands above the tenant wall: take SUPERUSER, BYPASSRLS and INHERIT from it")
+from console.tenants import roles
 
 
 def settle(thresholds: tuple[int, int, int] = (100_000, 50, 100)) -> None:
@@ -54,7 +41,7 @@ class Lifespan:
 
 def _begin() -> None:
     try:
-        refuse_privilege()
+        roles.assert_app_role()
     finally:
         connection.close()
     settle()

@@ -1,0 +1,81 @@
+"""``manage.py doctor``: looks at what usually goes wrong and says, one line each, what is well and what to do."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection, connections
+from django.db.migrations.executor import MigrationExecutor
+from redis.exceptions import RedisError
+
+from console import environment, health
+from console.tenants import roles
+
+
+def _role() -> str:
+    roles.assert_app_role()
+    return "the process stands behind the tenant wall"
+
+
+def _migrations() -> str:
+    executor = MigrationExecutor(connections["owner"])
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if waiting:
+        raise LookupError(f"{len(waiting)} not applied: run `manage.py migrate --database owner`")
+    return "all applied"
+
+
+def _keys() -> str:
+    if not settings.SAYSO_MASTER_KEY:
+        raise LookupError("SAYSO_MASTER_KEY is not set: nothing sealed can be read")
+    environment.master_key(settings.SAYSO_MASTER_KEY)
+    if settings.SECRET_KEY.startswith("insecure-"):
+        raise LookupError("SAYSO_SECRET_KEY is not set: sessions end with the process")
+    return "both set"
+
+
+def _clock() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8 - %s::float8", [time.time()])
+        apart = abs(float(cursor.fetchone()[0]))
+    if apart > 2:
+        raise LookupError(f"this machine and the database are {apart:.1f} s apart: set the clocks")
+    return f"{apart * 1000:.0f} ms from the database's"
+
+
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    **health.CHECKS,
+    "role": _role,
+    "migrations": _migrations,
+    "keys": _keys,
+    "clock": _clock,
+}
+
+
+class Command(BaseCommand):
+    help = "Check the database, its role and migrations, the broker, the workers, the keys and the clock."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found: dict[str, dict[str, Any]] = {}
+        for name, check in CHECKS.items():
+            try:
+                found[name] = {"ok": True, "says": check()}
+            except (DatabaseError, RedisError, LookupError, ValueError, roles.WrongRole) as error:
+                found[name] = {"ok": False, "says": (str(error).strip().splitlines() or [type(error).__name__])[0]}
+        if options["json"]:
+            self.stdout.write(json.dumps(found, indent=2))
+        else:
+            for name, result in found.items():
+                self.stdout.write(f"{'ok  ' if result['ok'] else 'BAD '} {name:<11} {result['says']}")
+        if not all(result["ok"] for result in found.values()):
+            sys.exit(1)

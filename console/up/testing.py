@@ -1,0 +1,52 @@
+"""``manage.py test [pytest args]``: the default suite in parallel and random order, then the tests in a browser."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from console.up import browsers
+from console.up.bootstrap import ROOT
+
+NO_TESTS = 5  # pytest's exit code
+BROWSER = "tests/browser"
+
+
+def run(arguments: list[str]) -> int:
+    """Run the tests; the exit code is pytest's first that is not 0. Raises Refused where no browser can be had.
+
+    Paths among ``arguments`` choose what runs; without any, both suites run, and no test at all is a failure (5).
+    """
+    chosen = [a for a in arguments if not a.startswith("-") and Path(ROOT, a.split("::")[0]).exists()]
+    if chosen:
+        if any(a.startswith(BROWSER) or a.rstrip("/") == "tests" for a in chosen):
+            _prepare_browser()
+        return _pytest(arguments)
+    first = _pytest([f"--ignore={BROWSER}", "tests", *arguments])
+    if first not in (0, NO_TESTS):
+        return first
+    if not (ROOT / BROWSER).is_dir():
+        return first
+    _prepare_browser()
+    second = _pytest([BROWSER, *arguments])
+    codes = {first, second}
+    if codes == {0, NO_TESTS} and any(a.startswith(("-k", "-m")) for a in arguments):
+        return 0  # the selection fell into one of the two
+    return first or second
+
+
+def _prepare_browser() -> None:
+    os.environ["SAYSO_CHROMIUM"] = browsers.ensure()
+
+
+def _pytest(arguments: list[str]) -> int:
+    workers = [] if any(a.startswith(("-n", "--numprocesses")) or a == "no:xdist" for a in arguments) else _workers()
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *workers, *arguments], cwd=ROOT, check=False
+    ).returncode
+
+
+def _workers() -> list[str]:
+    return ["-n", str(max(2, min(8, os.cpu_count() or 2)))]
