@@ -193,8 +193,8 @@ def _compliance(facts: Mapping[str, Any]) -> str:
 def _advisor(conversation: Conversation) -> Answer:
     task = " ".join(conversation.task.split())[:200]
     return Answer(
-        f"Change: {task} Assessment: two independent steps. The network engineer opens the port; the service engineer "
-        "restarts the service. Each step waits for a person's approval, and neither waits for the other."
+        f"Change: {task.rstrip('.')}. Assessment: two independent steps. The network engineer opens the port; the "
+        "service engineer restarts the service. Each step waits for a person's approval, and neither waits for the other."
     )
 
 

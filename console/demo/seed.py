@@ -1,0 +1,171 @@
+"""The demo's tenants, people, tokens, credentials and workflows; made once, found again by everybody who knows the key.
+
+Passwords and tokens are derived from the instance's secret key, so that ``manage.py demo`` can print them at any time
+and two instances never share one. Seeding again changes nothing that is there, and nothing that people changed since.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+
+from console.demo.documents import WORKFLOWS
+from console.demo.tools import TOOLS
+from console.tenants import access, actions
+from console.tenants.access import Actor
+from console.tenants.models import ApiToken, Credential, Membership, Role, Tenant, User
+from console.tenants.scopes import system_scope, tenant_scope
+from console.tenants.tokens import digest_of
+from console.workflows import actions as workflows
+from console.workflows.models import Workflow
+
+TOKEN_ROLES = (Role.ADMIN, Role.OPERATOR, Role.REVIEWER)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A member of a demo tenant."""
+
+    username: str
+    first: str
+    last: str
+    role: str
+
+
+@dataclass(frozen=True)
+class House:
+    """A demo tenant and its people. The first of a role holds the role's API token."""
+
+    slug: str
+    name: str
+    people: tuple[Person, ...]
+
+
+HOUSES = (
+    House(
+        "northwind",
+        "Northwind",
+        (
+            Person("rita", "Rita", "Lindqvist", Role.REVIEWER),
+            Person("raj", "Raj", "Malhotra", Role.REVIEWER),
+            Person("olga", "Olga", "Petrova", Role.OPERATOR),
+            Person("ada", "Ada", "Moreau", Role.ADMIN),
+        ),
+    ),
+    House(
+        "fabrikam",
+        "Fabrikam",
+        (
+            Person("felix", "Felix", "Brandt", Role.REVIEWER),
+            Person("fay", "Fay", "Okafor", Role.REVIEWER),
+            Person("otto", "Otto", "Jensen", Role.OPERATOR),
+            Person("amira", "Amira", "Haddad", Role.ADMIN),
+        ),
+    ),
+)
+
+
+def seed() -> None:
+    """Make what is missing. Call where the instance owns its stores, and nowhere else."""
+    for house in HOUSES:
+        with system_scope("seeding the demo"):
+            tenant = Tenant.objects.filter(slug=house.slug).first()
+            tenant = tenant or actions.create_tenant(house.slug, house.name, is_demo=True, by="The demo")
+        with tenant_scope(tenant):
+            actor = access.system_actor(tenant, "The demo")
+            _people(actor, house)
+            _credential(actor)
+            _workflows(actor)
+
+
+def password_of(person: Person) -> str:
+    """Three groups of five letters and digits, as nobody would guess them."""
+    text = base64.b32encode(_derived(f"password:{person.username}")).decode().lower()
+    return "-".join(text[start : start + 5] for start in (0, 5, 10))
+
+
+def token_of(tenant: Tenant, role: str) -> str:
+    """The whole API token of a role in a demo tenant."""
+    return f"sayso_{tenant.id.hex}_{_token_secret(tenant, role)}"
+
+
+def describe() -> dict[str, Any]:
+    """What ``manage.py demo --json`` prints: the address, and every demo tenant's users, tokens and workflows.
+
+    Tenants that were never seeded are left out.
+    """
+    with system_scope("describing the demo"):
+        seeded = {tenant.slug: tenant for tenant in Tenant.objects.filter(is_demo=True)}
+    tenants = []
+    for house in HOUSES:
+        tenant = seeded.get(house.slug)
+        if tenant is None:
+            continue
+        tenants.append(
+            {
+                "slug": house.slug,
+                "users": [
+                    {"username": person.username, "password": password_of(person), "role": str(person.role)}
+                    for person in house.people
+                ],
+                "tokens": {str(role): token_of(tenant, role) for role in TOKEN_ROLES},
+                "workflows": [workflow.slug for workflow in WORKFLOWS],
+            }
+        )
+    return {"url": settings.PUBLIC_URL, "tenants": tenants}
+
+
+def _derived(what: str) -> bytes:
+    return hmac.new(settings.SECRET_KEY.encode(), f"sayso demo {what}".encode(), hashlib.sha256).digest()
+
+
+def _token_secret(tenant: Tenant, role: str) -> str:
+    return base64.urlsafe_b64encode(_derived(f"token:{tenant.id}:{role}")).decode().rstrip("=")
+
+
+def _people(actor: Actor, house: House) -> None:
+    tenant = actor.tenant
+    holders: dict[str, User] = {}
+    for person in house.people:
+        user = User.objects.filter(username=person.username).first()
+        if user is None:
+            user = User(username=person.username, first_name=person.first, last_name=person.last)
+            user.email = f"{person.username}@{house.slug}.example"
+            # 75 random bits need no slow hash, and eight of them would hold up the first start for seconds.
+            salt = _derived(f"salt:{person.username}").hex()[:22]
+            user.password = PBKDF2PasswordHasher().encode(password_of(person), salt, iterations=20_000)
+            user.save(force_insert=True)
+        if not access.all(Membership, actor).filter(user=user).exists():
+            actions.add_member(actor, user, person.role)
+        holders.setdefault(person.role, user)
+    for role in TOKEN_ROLES:
+        if not access.all(ApiToken, actor).filter(digest=digest_of(token_of(tenant, role))).exists():
+            secret = _token_secret(tenant, role)
+            actions.create_token(actor, user=holders[role], role=role, name=f"Demo {role}", secret=secret)
+
+
+def _credential(actor: Actor) -> None:
+    """The credential ``default``. One that still points to a demo model follows it to its new port."""
+    found = access.all(Credential, actor).filter(name="default").first()
+    url = settings.DEMO_MODEL_URL
+    if url and (found is None or (found.provider == "demo" and found.base_url != url)):
+        key = "demo-" + _derived(f"model key:{actor.tenant.slug}").hex()[:24]
+        actions.put_credential(actor, "default", provider="demo", base_url=url, api_key=key)
+
+
+def _workflows(actor: Actor) -> None:
+    catalogue = {spec.name: spec for spec in TOOLS}
+    for demo in WORKFLOWS:
+        if access.all(Workflow, actor).filter(slug=demo.slug).exists():
+            continue
+        workflow = workflows.create_workflow(actor, demo.slug, demo.name, description=demo.description)
+        unknown = set(demo.body["tools"].values()) - set(catalogue)
+        if unknown:
+            raise LookupError(f"{demo.slug} names tools the demo does not have: {sorted(unknown)}")
+        workflows.create_revision(actor, workflow, demo.body)
