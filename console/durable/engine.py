@@ -112,6 +112,7 @@ async def advance(
         if handle is not None:
             handle._bind(None)
         await _tear_down(run, allowed)
+        run.release()
     if isinstance(outcome, Finished | Stopped):
         hit("before_finish")
     return outcome
@@ -173,7 +174,8 @@ async def _cancel_team(run: Run) -> None:
             task.add_done_callback(_retrieve, context=contextvars.Context())
         # All of them are awake now; when the run has settled again, those still there swallowed it, or wait for
         # something outside the run to end.
-        settled = run.torn = loop.create_future()
+        settled: asyncio.Future[None] = loop.create_future()
+        run.torn = settled
         timer = loop.call_later(0.02, _wake, settled)
         await settled
         timer.cancel()

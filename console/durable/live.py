@@ -159,7 +159,7 @@ class Driver:
     async def _perform(self, pending: Pending) -> None:
         verdict: Verdict | None = None
         if pending.gate is not None:
-            ask = self._ask_of(pending)
+            ask = self._ask_of(pending, decision=pending.decision)
             verdict = await self._gates.judge(ask)
             if pending.decision is None:
                 if verdict.effect != "allow" or pending.body is None:
@@ -295,11 +295,13 @@ class Driver:
 
     # Gates
 
-    def _ask_of(self, pending: Pending) -> Ask:
+    def _ask_of(self, pending: Pending, verdict: Verdict | None = None, decision: Decision | None = None) -> Ask:
         gate = pending.gate
         assert gate is not None  # noqa: S101
         scope = pending.scope if pending.body is None else pending.scope + REVIEW
-        return Ask(scope, pending.n, gate.kind, pending.gate_digest, gate.request, gate.agent, gate.tool)
+        return Ask(
+            scope, pending.n, gate.kind, pending.gate_digest, gate.request, gate.agent, gate.tool, verdict, decision
+        )
 
     async def _gate(self, pending: Pending, ask: Ask, verdict: Verdict) -> None:
         kind = pending.kind if pending.body is None else Kind.REVIEW
@@ -320,7 +322,7 @@ class Driver:
             return
         if self._observer is not None:
             self._observer.step_opened(step)
-        ask = Ask(ask.scope, ask.n, ask.kind, ask.digest, ask.request, ask.agent, ask.tool, verdict)
+        ask = self._ask_of(pending, verdict)
         await self._announce(pending, ask)
         self._park(pending, ask)
 
@@ -336,9 +338,8 @@ class Driver:
         self._consulted = False
 
     def _reopen(self, pending: Pending, step: Step, verdict: Json) -> None:
-        ask = self._ask_of(pending)
         said = None if verdict is None else Verdict(verdict["effect"], verdict["reason"], verdict["detail"])
-        self._park(pending, Ask(ask.scope, ask.n, ask.kind, ask.digest, ask.request, ask.agent, ask.tool, said))
+        self._park(pending, self._ask_of(pending, said))
         self._poked = True  # a decision is the likely reason for being here
 
     async def _consult(self) -> None:
@@ -378,7 +379,7 @@ class Driver:
         scope = f"{step.scope}/doubt" if not times else f"{step.scope}/doubt/{times + 1}"
         gate = pending.gate
         request = step.request if gate is None else gate.request
-        return Ask(scope, step.n, IN_DOUBT, step.digest, request, step.agent, step.name)
+        return Ask(scope, step.n, IN_DOUBT, step.digest, request, step.agent, step.name, decision=pending.decision)
 
     async def _doubtful(self, pending: Pending) -> None:
         """Nobody here can know whether it happened: ask a person."""

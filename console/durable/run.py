@@ -267,7 +267,7 @@ class Run(Tracked):
                 self._answer(pending, decision)
             elif decision.verdict in ("approve", "edit"):
                 pending.decision = decision
-                if self._live:
+                if self._live and not pending.future.done():  # nobody waits for a call that was cancelled meanwhile
                     self.driver.begin(pending)
             else:
                 self._answer(pending, Settled(None, decision))
@@ -335,6 +335,13 @@ class Run(Tracked):
         self.closed = True
         if not self._outcome.done():
             self._outcome.set_exception(error)
+
+    def release(self) -> None:
+        """Let go of the record, so that it does not wait for the garbage collector."""
+        self.driver = self.main = None
+        self._by_place, self._asked, self._order = {}, {}, []
+        self._waiting.clear()
+        self._deliveries.clear()
 
     @property
     def outcome(self) -> asyncio.Future[Outcome]:

@@ -120,6 +120,7 @@ class Ask:
     agent: str = ""
     tool: str = ""
     verdict: Verdict | None = None
+    decision: Decision | None = None  # what a person decided before: the effect goes ahead, or went, under it
 
 
 @dataclass(slots=True, frozen=True)
@@ -156,7 +157,10 @@ class Gates(Protocol):
     """Oversight, as the engine needs it."""
 
     async def judge(self, ask: Ask) -> Verdict:
-        """What the policy says about a gate reached live for the first time."""
+        """What the policy says about a gate reached live for the first time.
+
+        Asked again right before an effect that a person approved (``ask.decision``): only a deny counts then.
+        """
 
     async def announce(self, ask: Ask) -> None:
         """Write the approval request (again is the same request) and tell people."""
@@ -166,7 +170,11 @@ class Gates(Protocol):
 
 
 class Observer(Protocol):
-    """What the live feed wants to know. Called on the loop; must not block or raise."""
+    """What the live feed wants to know. Called on the loop; must not block or raise.
+
+    A step is opened when it begins live: with ``seq`` 0 while nothing of it is recorded (read-only effects), again when
+    it is begun anew. It is settled when its end is durable, or when it is in doubt.
+    """
 
     def step_opened(self, step: Step) -> None: ...
     def step_settled(self, step: Step) -> None: ...
