@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 
 ALLOWED = {"pypi.org", "files.pythonhosted.org"}
-_ADDRESS = re.compile(r"""[a-z+]+://([^/\s"':@]+@)?([^/\s"':]+)""")
+_ADDRESS = re.compile(r"""[a-z+]+://(?:[^/\s"'@]+@)?([^/\s"':@]+)""")
 _LOCAL = re.compile(r"""\b(?:path|editable|directory)\s*=\s*"([^"]+)""")
 
 
 def foreign(text: str) -> list[str]:
     """Every host and local path in a lock that is not allowed there, sorted; the project itself is "."."""
-    hosts = {match[2].lower() for match in _ADDRESS.finditer(text)} - ALLOWED
+    hosts = {match[1].lower() for match in _ADDRESS.finditer(text)} - ALLOWED
     paths = {match[1] for match in _LOCAL.finditer(text)} - {"."}
     return sorted(hosts | paths)
 

@@ -116,7 +116,9 @@ class Postgres:
     def ready(self) -> bool:
         """Whether it accepts connections."""
         probe = subprocess.run(  # noqa: S603
-            [str(self.bin / "pg_isready"), "-q", "-h", str(self.sockets)], capture_output=True, check=False
+            [str(self.bin / "pg_isready"), "-q", "-h", str(self.sockets), "-U", SUPERUSER, "-d", "postgres"],
+            capture_output=True,
+            check=False,
         )
         return probe.returncode == 0
 

@@ -117,7 +117,7 @@ class Supervisor:
         instance.save(
             self.data, {"url": self.url, "pid": os.getpid(), "env": self.env, "demo_model_port": demo_port or None}
         )
-        await self._command("migrate", "--database", "owner", "--noinput", "-v", "0")
+        await self._command("migrate", "--database", "owner", "--noinput", "-v", "0", "--skip-checks")
         if self.demo:
             await self._command("demo", "--seed")
         await self._applications(demo_port)

@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
     codes = {first, second}
     if codes == {0, NO_TESTS} and any(a.startswith(("-k", "-m")) for a in arguments):
         return 0  # the selection fell into one of the two
-    return first or second
+    return second if first in (0, NO_TESTS) and second not in (0, NO_TESTS) else first or second
 
 
 def _prepare_browser() -> None:
