@@ -1,0 +1,80 @@
+"""The real model clients: expensive to make, so made once for each event loop and credential, and closed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from autogen_core.models import ChatCompletionClient, ModelInfo
+from autogen_ext.models.openai import OpenAIChatCompletionClient
+from autogen_ext.models.openai._model_info import get_info
+
+from console.agents import quiet
+
+# What a document may say about a model; where it is reached, and with which key, is the credential's business.
+CREATE_ARGUMENTS = frozenset(
+    (
+        "model model_info add_name_prefixes include_name_in_message frequency_penalty logit_bias max_tokens timeout "
+        "presence_penalty response_format seed stop temperature top_p user stream_options parallel_tool_calls "
+        "reasoning_effort"
+    ).split()
+)
+
+_SECRETS: WeakKeyDictionary[ChatCompletionClient, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def model_info(config: Mapping[str, Any]) -> ModelInfo:
+    """What a model can do: as its document says, as AutoGen knows, or what any OpenAI-compatible model can."""
+    safe = ModelInfo(vision=False, function_calling=True, json_output=True, family="unknown", structured_output=False)
+    given = config.get("model_info")
+    if given:
+        return ModelInfo(**{**safe, **given})
+    try:
+        return get_info(str(config.get("model", "")))
+    except (ValueError, KeyError):
+        return safe
+
+
+def secrets(client: ChatCompletionClient) -> tuple[str, ...]:
+    """What must not be seen in an error of this client."""
+    return _SECRETS.get(client, ())
+
+
+class Clients:
+    """The clients of one process."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[int, str, str, str], OpenAIChatCompletionClient] = {}
+
+    def get(self, *, api_key: str, base_url: str | None, config: Mapping[str, Any]) -> ChatCompletionClient:
+        """The client for this credential and model configuration on the running loop."""
+        wanted = {name: value for name, value in config.items() if name in CREATE_ARGUMENTS and value is not None}
+        loop = asyncio.get_running_loop()
+        key = (id(loop), api_key, base_url or "", json.dumps(wanted, sort_keys=True))
+        client = self._clients.get(key)
+        if client is None:
+            # Made in an empty context: what it starts lazily must not belong to the run that happened to be first.
+            client = contextvars.Context().run(_make, api_key, base_url, wanted)
+            self._clients[key] = client
+        return client
+
+    async def close(self) -> None:
+        """Close the clients of the running loop."""
+        mine = [key for key in self._clients if key[0] == id(asyncio.get_running_loop())]
+        for key in mine:
+            await self._clients.pop(key).close()
+
+
+def _make(api_key: str, base_url: str | None, config: dict[str, Any]) -> OpenAIChatCompletionClient:
+    place = {"base_url": base_url} if base_url else {}
+    # Retries are the journaled model's, which records each; the openai package's own would be invisible.
+    client = OpenAIChatCompletionClient(
+        **{**config, **place, "model_info": model_info(config), "api_key": api_key, "max_retries": 0}
+    )
+    quiet.trust_model_name(client)
+    _SECRETS[client] = (api_key,)
+    return client

@@ -1,0 +1,87 @@
+"""What AutoGen 0.7.5 wastes and shouts, switched off knowingly and in this one place.
+
+Its runtime serialises every message for traces and logs that nobody asked for, whatever the level: a third of a
+replay. It can be switched off by private names only, so ``tests/agents/test_quiet.py`` notices when they move.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from autogen_core import _single_threaded_agent_runtime as runtime
+from autogen_core._telemetry._tracing import TraceHelper
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from console.durable.loop import DropTornDown
+
+LOGGERS = ("autogen_core", "autogen_core.events", "autogen_core.trace", "autogen_agentchat", "autogen_agentchat.events")
+
+
+class _NoSpan(contextlib.AbstractContextManager[Span]):
+    def __enter__(self) -> Span:
+        return INVALID_SPAN
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+_NO_SPAN = _NoSpan()
+
+
+def _trace_block(self: Any, *args: Any, **kwargs: Any) -> contextlib.AbstractContextManager[Span]:
+    return _NO_SPAN
+
+
+async def _no_attributes(self: Any, *args: Any, **kwargs: Any) -> dict[str, str]:
+    return {}
+
+
+def _no_payload(self: Any, message: Any) -> str:
+    return ""
+
+
+def hush() -> None:
+    """Switch off tracing and eager serialisation, and keep what torn-down runs complain about out of the logs."""
+    TraceHelper.trace_block = _trace_block  # type: ignore[method-assign,assignment]
+    runtime.SingleThreadedAgentRuntime._create_otel_attributes = _no_attributes  # type: ignore[method-assign,assignment]
+    runtime.SingleThreadedAgentRuntime._try_serialize = _no_payload  # type: ignore[method-assign]
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(present, DropTornDown) for present in logger.filters):
+            logger.addFilter(DropTornDown())
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
+
+
+def trust_model_name(client: Any) -> None:
+    """Keep AutoGen's client from warning at each call that the provider's name for the model is a longer one."""
+    client._resolved_model = None
+
+
+@contextlib.contextmanager
+def loud() -> Iterator[None]:
+    """AutoGen as it comes, for the length of a benchmark's baseline."""
+    hushed = (
+        TraceHelper.trace_block,
+        runtime.SingleThreadedAgentRuntime._create_otel_attributes,
+        runtime.SingleThreadedAgentRuntime._try_serialize,
+    )
+    TraceHelper.trace_block, attributes, serialize = _STOCK  # type: ignore[method-assign]
+    runtime.SingleThreadedAgentRuntime._create_otel_attributes = attributes  # type: ignore[method-assign]
+    runtime.SingleThreadedAgentRuntime._try_serialize = serialize  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        TraceHelper.trace_block = hushed[0]  # type: ignore[method-assign]
+        runtime.SingleThreadedAgentRuntime._create_otel_attributes = hushed[1]  # type: ignore[method-assign]
+        runtime.SingleThreadedAgentRuntime._try_serialize = hushed[2]  # type: ignore[method-assign]
+
+
+_STOCK: Any = (
+    TraceHelper.trace_block,
+    runtime.SingleThreadedAgentRuntime._create_otel_attributes,
+    runtime.SingleThreadedAgentRuntime._try_serialize,
+)

@@ -1,0 +1,198 @@
+"""``run_team``: a revision's team, from its document to its result, as the main coroutine of a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jsonschema
+from autogen_agentchat.base import TaskResult, Team
+from autogen_agentchat.messages import (
+    BaseAgentEvent,
+    BaseChatMessage,
+    HandoffMessage,
+    ModelClientStreamingChunkEvent,
+    StopMessage,
+    TextMessage,
+    ToolCallExecutionEvent,
+    ToolCallRequestEvent,
+)
+
+from console.agents import providers, quiet, rewrite, wire
+from console.agents.limits import Limits
+from console.agents.oversight import NOTE, Oversight, note, quote
+from console.agents.room import Environment, Pace, Room, enter
+from console.agents.tools import clip
+from console.durable.run import Run
+from console.durable.steps import Gate, Json
+
+log = logging.getLogger(__name__)
+
+COUNTED = "Maximum number of turns"  # how AutoGen begins to say that max_turns was reached
+
+quiet.hush()
+
+
+async def run_team(
+    run: Run,
+    *,
+    body: Mapping[str, Any],
+    task: Json,
+    environment: Environment,
+    emit: Callable[[dict[str, Any]], None],
+    pace: Pace | None = None,
+) -> Json:
+    """Run the team of a revision's normalised ``body`` on ``task`` (a text, or JSON that is given to it as text).
+
+    Returns ``{"result", "stop_reason", "stop_detail"}``. ``emit`` gets every message in order, the same list at each
+    replay. Ends the run itself (and does not return) with budget, model_error, timeout, rejected and
+    contract_violation. Raises ValueError when the body makes no sense, KeyError for a tool that is gone.
+    """
+    document = body["team"]
+    limits, oversight = Limits.of(body), Oversight.of(body)
+    names = {member["config"]["name"] for member in document["config"]["participants"]}
+    reviewer = "reviewer"
+    while reviewer in names:
+        reviewer += "_"
+    room = Room(run, environment, limits, oversight, pace or Pace(), reviewer)
+    enter(room)
+    team: Team = Team.load_component(rewrite.wrapped(document, limits, oversight))
+    return await _Show(room, team, document, body.get("output_contract"), emit).play(task)
+
+
+class _Show:
+    """One team, played until its result counts."""
+
+    def __init__(
+        self,
+        room: Room,
+        team: Team,
+        document: Mapping[str, Any],
+        contract: Mapping[str, Any] | None,
+        emit: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._room = room
+        self._team = team
+        self._document = document
+        self._contract = contract
+        self._emit = emit
+        self._index = 0
+
+    async def play(self, task: Json) -> Json:
+        given = task if isinstance(task, str) else json.dumps(task, ensure_ascii=False)
+        message = TextMessage(source="user", content=given)
+        rejected = 0
+        while True:
+            self._room.fired.clear()
+            outcome = await self._once(message)
+            reason, detail = self._reason(outcome), outcome.stop_reason or ""
+            if reason != "completed":
+                return {"result": None, "stop_reason": reason, "stop_detail": detail}
+            text = _last_words(outcome)
+            if not self._room.oversight.reviews_result:
+                return await self._finish(text, detail)
+            request = {"result": text, "stop_detail": detail}
+            fault = self._fault(text)[1]
+            if fault:
+                request["fault"] = fault
+            decision = await self._room.run.gate("team/final", Gate("final", request))
+            if decision.verdict == "edit" and decision.answer is not None:
+                return await self._finish(decision.answer, detail)
+            if decision.verdict not in ("reject", "deny"):
+                return await self._finish(text, detail)
+            rejected += 1
+            graph = providers.TEAMS[self._document["provider"]] == "GraphFlow"
+            if graph or rejected > self._room.oversight.max_reviews:
+                await self._room.run.stop("rejected", decision.reason or "The result was rejected.")
+            self._room.spoken = True
+            why = f"The reason: {quote(decision.reason)}" if decision.reason else "No reason was given."
+            message = note(self._room.reviewer, f"A person rejected the result. {why} Please go on, and do better.")
+
+    async def _once(self, message: TextMessage) -> TaskResult:
+        try:
+            async for item in self._team.run_stream(task=message):
+                if isinstance(item, TaskResult):
+                    return item
+                if not isinstance(item, ModelClientStreamingChunkEvent | StopMessage):
+                    self._tell(item)
+        except RuntimeError as error:
+            # A fault inside a team that the model's answer led to: an answer that does not fit its format, a speaker
+            # that does not exist. AutoGen hands over a traceback as text; people get its first line.
+            log.warning("the team of run %s failed", self._room.run.run_id, exc_info=error)
+            await self._room.run.stop("model_error", f"The team could not go on: {clip(_first_line(str(error)), 500)}")
+        raise AssertionError("a team ended without a result")
+
+    def _tell(self, message: BaseAgentEvent | BaseChatMessage) -> None:
+        usage = message.models_usage
+        told: dict[str, Any] = {
+            "index": self._index,
+            "source": message.source,
+            "type": type(message).__name__,
+            "content": _content(message),
+            "at": self._room.run.at.isoformat(),
+            "models_usage": None
+            if usage is None
+            else {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens},
+        }
+        if isinstance(message, HandoffMessage):
+            told["target"] = message.target
+        if message.metadata.get("sayso") == NOTE["sayso"]:
+            told["note"] = True
+        self._index += 1
+        self._emit(told)
+
+    def _reason(self, outcome: TaskResult) -> str:
+        fired = self._room.fired
+        if not fired and (outcome.stop_reason or "").startswith(COUNTED):
+            own = self._document["config"].get("max_turns")
+            ended = own is not None and own <= self._room.limits.max_turns
+            # A team that only counts its turns ends by counting them; for any other it is a limit.
+            return "completed" if ended and not rewrite.has_end_of_its_own(self._document) else "max_turns"
+        return "completed" if not fired or "completed" in fired else fired[0]
+
+    def _fault(self, text: str) -> tuple[Json, str | None]:
+        """The result as the contract means it, and what is wrong with it."""
+        if self._contract is None:
+            return text, None
+        try:
+            value: Json = json.loads(text)
+        except ValueError:
+            value = text
+        try:
+            jsonschema.validate(value, self._contract)
+        except jsonschema.ValidationError as error:
+            where = ".".join(str(part) for part in error.absolute_path)
+            return value, f"{where + ': ' if where else ''}{clip(error.message, 300)}"
+        return value, None
+
+    async def _finish(self, text: str, detail: str) -> Json:
+        value, fault = self._fault(text)
+        if fault:
+            await self._room.run.stop("contract_violation", f"The result does not fit its contract: {fault}")
+        return {"result": value, "stop_reason": "completed", "stop_detail": detail}
+
+
+def _last_words(outcome: TaskResult) -> str:
+    """The text of the last message that is somebody's."""
+    for message in reversed(outcome.messages):
+        if isinstance(message, BaseChatMessage) and not isinstance(message, StopMessage):
+            return message.to_text()
+    return ""
+
+
+def _content(message: BaseAgentEvent | BaseChatMessage) -> Json:
+    if isinstance(message, ToolCallRequestEvent):
+        return [wire.plain_call(call) for call in message.content]
+    if isinstance(message, ToolCallExecutionEvent):
+        return [
+            {"name": r.name, "call_id": r.call_id, "content": r.content, "is_error": bool(r.is_error)}
+            for r in message.content
+        ]
+    content = getattr(message, "content", None)
+    return content if isinstance(content, str) else message.to_text()
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\nTraceback", 1)[0].split("\n", 1)[0]

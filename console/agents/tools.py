@@ -1,0 +1,122 @@
+"""What a team may do: the tools of a catalogue, as the agents package needs to know them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import best_match
+
+from console.durable.steps import Json, Safety
+
+RESULT_LIMIT = 256 * 1024  # bytes of a tool's result that a model, a journal and a reader get
+UNPARSABLE = "_unparsable"  # the one argument of a call whose arguments were not JSON: the model's own text
+
+_FIELD = re.compile(r"\{([A-Za-z_][\w.]*)\}")
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """One version of one catalogue tool.
+
+    ``schema`` is the JSON schema of the arguments (an object). ``safety`` says what doing it again would mean, ``risk``
+    is low, medium or high, ``approval`` is require, allow or unknown (which means require). ``title`` is a sentence
+    for people with ``{argument}`` in it, ``action`` a template that names the deed for idempotency, ``money`` the path
+    of an amount among the arguments. ``call`` gets the arguments and an idempotency key.
+    """
+
+    name: str
+    version: int
+    description: str
+    schema: Mapping[str, Any]
+    safety: Safety
+    call: Callable[[dict[str, Any], str], Awaitable[Json]]
+    risk: str = "low"
+    approval: str = "unknown"
+    title: str = ""
+    action: str | None = None
+    timeout: timedelta = timedelta(seconds=30)
+    money: str | None = None
+    _validator: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    def fault(self, arguments: Json) -> str | None:
+        """Why these arguments must not be used, in a sentence, or None when they fit the schema."""
+        if not isinstance(arguments, dict):
+            return f"The arguments are {_kind(arguments)}, not an object with names."
+        if UNPARSABLE in arguments:
+            return "The arguments are not valid JSON."
+        if not self._validator:
+            # Built once a spec: compiling a validator costs more than using it.
+            self._validator.append(jsonschema.Draft202012Validator(dict(self.schema)))
+        try:
+            error = best_match(self._validator[0].iter_errors(arguments))
+        except RecursionError:
+            return "The arguments are nested too deeply."
+        if error is None:
+            return None
+        where = ".".join(str(part) for part in error.absolute_path)
+        return f"{where + ': ' if where else ''}{clip(error.message, 300)}"
+
+    def headline(self, arguments: Json) -> str:
+        """One line for people that says what would be done."""
+        if self.title and isinstance(arguments, dict) and UNPARSABLE not in arguments:
+            return clip(fill(self.title, arguments), 200)
+        if isinstance(arguments, dict) and UNPARSABLE not in arguments:
+            inside = ", ".join(f"{name}={show(value)}" for name, value in arguments.items())
+            return clip(f"{self.name}({inside})", 200)
+        return f"{self.name} (arguments that cannot be read)"
+
+    def deed(self, arguments: Json) -> str | None:
+        """The action's name for idempotency, rendered from the tool's template; None without one."""
+        return fill(self.action, arguments) if self.action and isinstance(arguments, dict) else None
+
+
+def fill(template: str, arguments: Mapping[str, Any]) -> str:
+    """Put arguments (``{name}`` or ``{name.inner}``) into a template; what is missing becomes a question mark."""
+
+    def look(match: re.Match[str]) -> str:
+        value: Any = arguments
+        for part in match[1].split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return "?"
+            value = value[part]
+        return show(value)
+
+    return _FIELD.sub(look, template)
+
+
+def show(value: Json) -> str:
+    """A value as people read it in a line of text."""
+    if isinstance(value, str):
+        return clip(value, 80)
+    return clip(json.dumps(value, ensure_ascii=False, default=str), 80)
+
+
+def clip(text: str, length: int) -> str:
+    """At most ``length`` characters, with an ellipsis for the rest."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def as_text(value: Json) -> str:
+    """A tool's result as the model reads it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def within_limit(value: Json) -> Json:
+    """The value itself, or its beginning and a note when it is too long to keep."""
+    text = as_text(value)
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= RESULT_LIMIT:
+        return value
+    kept = raw[: RESULT_LIMIT - 200].decode("utf-8", "ignore")
+    return f"{kept}\n[Cut here: the tool returned {len(raw)} bytes, and at most {RESULT_LIMIT} are kept.]"
+
+
+def _kind(value: Json) -> str:
+    names = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), "nothing" if value is None else "something else")

@@ -1,0 +1,113 @@
+"""Model conversations as JSON: what goes into the journal, and what comes out of it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from autogen_core import FunctionCall
+from autogen_core.models import (
+    AssistantMessage,
+    CreateResult,
+    FunctionExecutionResultMessage,
+    LLMMessage,
+    RequestUsage,
+    SystemMessage,
+    UserMessage,
+)
+from autogen_core.tools import Tool, ToolSchema
+
+from console.agents.tools import UNPARSABLE
+from console.durable.steps import Json
+
+
+def plain_message(message: LLMMessage) -> dict[str, Any]:
+    """A model message as JSON; by hand where it is simple, because it is done for each message of each run."""
+    content = message.content
+    if isinstance(message, SystemMessage):
+        return {"type": "SystemMessage", "content": content}
+    if isinstance(message, UserMessage) and isinstance(content, str):
+        return {"type": "UserMessage", "source": message.source, "content": content}
+    if isinstance(message, AssistantMessage):
+        told: Json = content if isinstance(content, str) else [plain_call(call) for call in message.content]
+        plain = {"type": "AssistantMessage", "source": message.source, "content": told}
+        return {**plain, "thought": message.thought} if message.thought else plain
+    if isinstance(message, FunctionExecutionResultMessage):
+        results = [
+            {"name": r.name, "call_id": r.call_id, "content": r.content, "is_error": r.is_error}
+            for r in message.content
+        ]
+        return {"type": "FunctionExecutionResultMessage", "content": results}
+    return message.model_dump(mode="json")
+
+
+def plain_call(call: Any) -> dict[str, str]:
+    """A tool call as JSON."""
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
+
+
+class Schemas:
+    """The schemas of the tools that a model is offered, computed once for as long as the same tools are offered."""
+
+    def __init__(self) -> None:
+        self._tools: list[Tool | ToolSchema] = []
+        self._schemas: list[ToolSchema] = []
+        self.handoffs: frozenset[str] = frozenset()  # the tools that the agent runs by itself
+
+    def of(self, tools: Sequence[Tool | ToolSchema]) -> list[ToolSchema]:
+        """The schemas, the same list as last time if the tools are the same."""
+        if len(tools) != len(self._tools) or any(a is not b for a, b in zip(tools, self._tools, strict=True)):
+            self._tools = list(tools)
+            self._schemas = [tool if isinstance(tool, dict) else tool.schema for tool in tools]
+            self.handoffs = frozenset(tool.name for tool in tools if not isinstance(tool, dict))
+        return self._schemas
+
+
+def plain_result(result: CreateResult) -> dict[str, Any]:
+    """A model's answer as JSON, without its usage."""
+    content: Json = result.content if isinstance(result.content, str) else [plain_call(c) for c in result.content]
+    plain: dict[str, Any] = {"content": content, "finish_reason": result.finish_reason}
+    return {**plain, "thought": result.thought} if result.thought else plain
+
+
+def full_result(value: Json, handoffs: frozenset[str]) -> CreateResult:
+    """The answer for the agent. ``handoffs`` are the names of tools that the agent runs by itself.
+
+    AssistantAgent reads a call's arguments itself: what is not JSON it turns into an error that nobody sees, and
+    some of it makes it wait for ever. So such arguments become an object that carries the text, for a person.
+    """
+    content = value["content"]
+    if not isinstance(content, str):
+        content = [
+            FunctionCall(id=c["id"], name=c["name"], arguments=readable(c["arguments"], c["name"] in handoffs))
+            for c in content
+        ]
+    used = value["usage"]
+    usage = RequestUsage(prompt_tokens=used["input_tokens"], completion_tokens=used["output_tokens"])
+    return CreateResult.model_construct(
+        finish_reason=value["finish_reason"],
+        content=content,
+        usage=usage,
+        cached=False,
+        logprobs=None,
+        thought=value.get("thought"),
+    )
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def readable(arguments: str, handoff: bool) -> str:
+    """The arguments, or an object that carries them as text when they cannot be read or kept."""
+    try:
+        value = json.loads(arguments, parse_constant=_no_constant)
+        # What cannot be encoded (half a surrogate pair) or stored (NUL) is as good as unreadable.
+        if b"\0" in json.dumps(value, ensure_ascii=False).encode().replace(b"\\u0000", b"\0"):
+            raise ValueError("NUL")
+    except (ValueError, RecursionError):
+        return "{}" if handoff else json.dumps({UNPARSABLE: arguments})
+    if handoff and not isinstance(value, dict):
+        return "{}"
+    return arguments

@@ -1,0 +1,196 @@
+"""The journaled workbench: every tool call is an effect behind a gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from autogen_core import CancellationToken, Component
+from autogen_core.tools import TextResultContent, ToolResult, ToolSchema, Workbench
+from pydantic import BaseModel
+
+from console.agents.oversight import quote
+from console.agents.room import here
+from console.agents.tools import ToolSpec, as_text, clip, show, within_limit
+from console.durable.errors import EffectFailed
+from console.durable.run import Call, Settled
+from console.durable.steps import Decision, Done, Gate, Json, Kind
+
+
+class PinnedTool(BaseModel):
+    """A tool as a team knows it, and the catalogue's version of it that it stands for."""
+
+    name: str
+    catalogue: str
+    version: int
+    description: str = ""
+
+
+class JournaledWorkbenchConfig(BaseModel):
+    """Where the workbench stands in the team, and what is on it."""
+
+    scope: str
+    agent: str
+    tools: list[PinnedTool] = []
+
+
+class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
+    """Stands for a static workbench in a team."""
+
+    component_type = "workbench"
+    component_config_schema = JournaledWorkbenchConfig
+    component_provider_override = "console.agents.workbenches.JournaledWorkbench"
+
+    def __init__(self, config: JournaledWorkbenchConfig) -> None:
+        self._room = here()
+        self._config = config
+        self._tools: dict[str, ToolSpec] = {}
+        self._schemas: list[ToolSchema] = []
+        for pinned in config.tools:
+            spec = self._room.environment.tool(pinned.catalogue, pinned.version)
+            self._tools[pinned.name] = spec
+            self._schemas.append(
+                {
+                    "name": pinned.name,
+                    "description": pinned.description or spec.description,
+                    "parameters": {"type": "object", "properties": {}, **spec.schema},  # type: ignore[typeddict-item]
+                    "strict": False,
+                }
+            )
+
+    @classmethod
+    def _from_config(cls, config: JournaledWorkbenchConfig) -> JournaledWorkbench:
+        return cls(config)
+
+    def _to_config(self) -> JournaledWorkbenchConfig:
+        return self._config
+
+    async def list_tools(self) -> list[ToolSchema]:
+        """The tools' schemas, the same objects every time: stock AutoGen computes them anew at each call."""
+        return self._schemas
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        cancellation_token: CancellationToken | None = None,
+        call_id: str | None = None,
+    ) -> ToolResult:
+        """Do it, after whoever must be asked was asked. Never raises: AutoGen would wait for ever."""
+        spec = self._tools.get(name)
+        if spec is None:
+            return _answer(name, f"There is no tool {name!r}.", failed=True)
+        given: Json = {} if arguments is None else arguments
+        try:
+            settled = await self._effect(name, spec, given, call_id or "")
+        except EffectFailed as failed:  # it ran out of time
+            return _answer(name, f"{name} failed: {failed.error['message']}", failed=True)
+        except Exception as error:  # a fault of ours: end the run with it, rather than hang the team
+            await self._room.run.stop("tool_error", f"{name}: {type(error).__name__}: {clip(str(error), 300)}")
+            raise
+        return self._result(name, given, settled)
+
+    async def _effect(self, name: str, spec: ToolSpec, given: Json, call_id: str) -> Settled:
+        room, fault = self._room, spec.fault(given)
+        timeout = min(spec.timeout, room.limits.tool_timeout or spec.timeout)
+        shown: dict[str, Json] = {
+            "title": spec.headline(given),
+            "tool": name,
+            "catalogue": spec.name,
+            "version": spec.version,
+            "arguments": given,
+            "description": spec.description,
+            "schema": dict(spec.schema),
+            "safety": str(spec.safety),
+            "risk": spec.risk,
+            "approval": "require" if fault or spec.approval == "unknown" else spec.approval,
+            "mode": room.oversight.of_stage(self._config.agent),
+        }
+        if spec.money:
+            shown["money"] = spec.money
+        if fault:
+            shown["fault"] = fault
+
+        async def body(call: Call) -> Done:
+            return await _run(spec, given if call.arguments is None else call.arguments, call.key)
+
+        deed = spec.deed(given)
+        return await room.run.effect(
+            self._config.scope,
+            kind=Kind.TOOL,
+            request={"tool": name, "version": spec.version, "arguments": given, "call_id": call_id},
+            body=body,
+            safety=spec.safety,
+            name=spec.name,
+            agent=self._config.agent,
+            timeout=timeout,
+            key=f"{room.run.run_id}:{deed}" if deed else None,
+            gate=Gate("tool", shown, agent=self._config.agent, tool=spec.name, digest_of=given),
+        )
+
+    def _result(self, name: str, given: Json, settled: Settled) -> ToolResult:
+        decision = settled.decision
+        if decision is None or decision.verdict in ("allow", "approve"):
+            return _answer(name, as_text(settled.value), settled.failed)
+        self._room.spoken = True
+        if decision.verdict in ("reject", "deny"):
+            return _answer(name, refusal(decision), failed=True)
+        if decision.verdict == "edit":
+            return _answer(name, f"{as_text(settled.value)}\n\n{changes(given, decision)}", settled.failed)
+        return _answer(name, as_text(settled.value), settled.failed)
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def reset(self) -> None:
+        """Nothing to reset."""
+
+    async def save_state(self) -> Mapping[str, Any]:
+        """A workbench has no state; a run is its journal."""
+        return {}
+
+    async def load_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing to load."""
+
+
+def _answer(name: str, text: str, failed: bool) -> ToolResult:
+    return ToolResult(name=name, result=[TextResultContent(content=text)], is_error=failed)
+
+
+async def _run(spec: ToolSpec, arguments: Json, key: str) -> Done:
+    """Call the tool. What goes wrong is a result, too: the model is told, and the step is recorded as failed."""
+    fault = spec.fault(arguments)
+    if fault:
+        return Done(f"Nothing was done. {fault}", failed=True)
+    try:
+        value = await spec.call(arguments, key)
+        json.dumps(value, allow_nan=False)
+    except Exception as error:
+        return Done(f"{spec.name} failed: {clip(str(error) or type(error).__name__, 2000)}", failed=True)
+    return Done(within_limit(value))
+
+
+def refusal(decision: Decision) -> str:
+    """What the model is told about a call that was not made."""
+    if decision.verdict == "deny":
+        return f"A rule does not allow this call. It was not made. {quote(decision.reason) if decision.reason else ''}"
+    why = f"The reason: {quote(decision.reason)}" if decision.reason else "No reason was given."
+    return f"A person refused this call. It was not made. {why}"
+
+
+def changes(given: Json, decision: Decision) -> str:
+    """What the model is told about a call that a person changed."""
+    before = given if isinstance(given, dict) else {}
+    after = decision.arguments if isinstance(decision.arguments, dict) else {}
+    told = [
+        f"{name} was {show(before[name]) if name in before else 'not given'}, "
+        f"and is {show(after[name]) if name in after else 'left out'}"
+        for name in [*before, *(name for name in after if name not in before)]
+        if before.get(name, before) != after.get(name, after)
+    ]
+    text = f"A person changed the arguments before the call was made: {quote('; '.join(told) or 'see the result')}."
+    return f"{text} The reason: {quote(decision.reason)}" if decision.reason else text
