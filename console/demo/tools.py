@@ -1,7 +1,7 @@
 """The demo's catalogue tools: what they ask for, how dangerous they are, and what they do.
 
-To add a tool: write its coroutine (arguments and idempotency key in, JSON out), describe it in TOOLS, and name it in a
-revision's ``tools``. Its ``safety`` decides what happens when a worker dies in the middle of it.
+To add a tool: write its coroutine (arguments and idempotency key in, JSON out), describe it in TOOLS, and name it
+in a revision's ``tools``. Its ``safety`` decides what happens when a worker dies in the middle of it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,6 @@ async def lookup_invoice(arguments: dict[str, Any], key: str) -> dict[str, Any]:
 
 async def search_tickets(arguments: dict[str, Any], key: str) -> dict[str, Any]:
     return {"tickets": orders.tickets(arguments["query"])}
-
-
-async def calculator(arguments: dict[str, Any], key: str) -> str:
-    a, b, operator = arguments["a"], arguments["b"], arguments["operator"]
-    if operator == "/" and b == 0:
-        return "Error: division by zero"
-    return str({"+": a + b, "-": a - b, "*": a * b, "/": a / b if b else 0.0}[operator])
 
 
 async def issue_refund(arguments: dict[str, Any], key: str) -> dict[str, Any]:
@@ -113,19 +106,6 @@ TOOLS: tuple[ToolSpec, ...] = (
         approval="allow",
         title="Search tickets for {query}",
         call=search_tickets,
-    ),
-    ToolSpec(
-        name="calculator",
-        version=1,
-        description="Add, subtract, multiply or divide two numbers.",
-        schema=_schema(
-            a={"type": "number"}, b={"type": "number"}, operator={"type": "string", "enum": ["+", "-", "*", "/"]}
-        ),
-        safety=Safety.READ_ONLY,
-        risk="low",
-        approval="require",  # harmless; it asks so that an imported team shows a gate
-        title="Calculate {a} {operator} {b}",
-        call=calculator,
     ),
     ToolSpec(
         name="issue_refund",
