@@ -44,6 +44,7 @@ def judge(ask: Ask, body: Mapping[str, Json], facts: Facts) -> Verdict:
     match = rules.first_match(
         body.get("rules"),
         tool=ask.tool,
+        alias=str(request.get("tool") or ""),
         agent=ask.agent,
         arguments=request.get("arguments"),
         facts={"run": dict(facts.run), "tenant": dict(facts.tenant)},

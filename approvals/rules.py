@@ -33,7 +33,7 @@ MAX_WHEN = 1000  # characters; also bounds how long an evaluation can take
 MAX_EXPIRY = timedelta(days=366)
 VARIABLES = ("arguments", "run", "tenant", "tool", "agent")
 _KEYS = {"name", "match", "when", "effect", "approvers", "group", "expires_in", "on_expiry"}
-_ISO = re.compile(r"^P(?=.)(\d+W|(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?)$")
+_ISO = re.compile(r"P(?=.)(\d{1,6}W|(\d{1,6}D)?(T(?=.)(\d{1,6}H)?(\d{1,6}M)?(\d{1,6}S)?)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Match:
 
 def duration(text: str) -> timedelta:
     """The ISO 8601 duration ``text`` (weeks, days, hours, minutes, seconds). Raises ValueError."""
-    if not isinstance(text, str) or not _ISO.match(text):
+    if not isinstance(text, str) or not _ISO.fullmatch(text):
         raise ValueError("must be an ISO 8601 duration such as PT4H or P2D")
     if text.endswith("W"):
         found: timedelta | None = timedelta(weeks=int(text[1:-1]))
@@ -119,40 +119,45 @@ def check(rules: Json) -> list[Fault]:
     return faults
 
 
-def first_match(rules: Json, *, tool: str, agent: str, arguments: Json, facts: Mapping[str, Json]) -> Match | None:
+def first_match(
+    rules: Json, *, tool: str, agent: str, arguments: Json, facts: Mapping[str, Json], alias: str = ""
+) -> Match | None:
     """The rule that decides about a call of ``tool`` by ``agent`` with ``arguments``, or None.
 
-    ``facts`` holds ``run`` and ``tenant`` as conditions see them. Never raises for a bad rule: see the module.
+    ``tool`` is the catalogue's name. ``alias``, what the team's document calls it, is matched too, except by rules that
+    allow: a name that the document's author chose can tighten but never loosen. ``facts`` holds ``run`` and ``tenant``
+    as conditions see them. Never raises for a bad rule: see the module.
     """
     if not rules:
         return None
     if not isinstance(rules, list):
         return Match(Rule("rules", "require"), "the rules are not a list")
     context = {"arguments": arguments, "tool": tool, "agent": agent, "run": {}, "tenant": {}, **facts}
-    return _first(rules, tool, agent, context)
+    return _first(rules, (tool, alias or tool), agent, context)
 
 
-def _first(rules: Sequence[Json], tool: str, agent: str, context: dict[str, Json]) -> Match | None:
+def _first(rules: Sequence[Json], names: tuple[str, str], agent: str, context: dict[str, Json]) -> Match | None:
     for index, raw in enumerate(rules):
-        match = _ask(raw, index, tool, agent, context)
+        match = _ask(raw, index, names, agent, context)
         if match is None:
             continue
         if match.error:
             # What a later rule would have demanded still counts: an error may not lower the number of approvers.
-            rest = _first(rules[index + 1 :], tool, agent, context)
+            rest = _first(rules[index + 1 :], names, agent, context)
             if rest is not None and rest.effect == "require" and rest.rule.approvers > match.rule.approvers:
                 return Match(rest.rule, match.error)
         return match
     return None
 
 
-def _ask(raw: Json, index: int, tool: str, agent: str, context: dict[str, Json]) -> Match | None:
+def _ask(raw: Json, index: int, names: tuple[str, str], agent: str, context: dict[str, Json]) -> Match | None:
     faults = list(_faults(raw))
     if faults:
         fault = faults[0]
         return Match(_salvage(raw, index), f"{fault.path.lstrip('.') or 'the rule'}: {fault.message}")
     rule = read(raw)
-    if not (fnmatchcase(tool, rule.tool) and fnmatchcase(agent, rule.agent)):
+    told = names[:1] if rule.effect == "allow" else names
+    if not (any(fnmatchcase(name, rule.tool) for name in told) and fnmatchcase(agent, rule.agent)):
         return None
     if not rule.when:
         return Match(rule)
@@ -206,7 +211,7 @@ def _faults(raw: Json) -> Iterator[Fault]:
     if not isinstance(raw, dict):
         yield Fault("", "must be an object")
         return
-    for key in raw.keys() - _KEYS:
+    for key in sorted(raw.keys() - _KEYS, key=str):
         yield Fault(f".{key}", "is not a part of a rule")
     name = raw.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > 100:
@@ -236,7 +241,7 @@ def _match_faults(match: Json) -> Iterator[Fault]:
     if not isinstance(match, dict):
         yield Fault(".match", "must be an object with tool and agent")
         return
-    for key in match.keys() - {"tool", "agent"}:
+    for key in sorted(match.keys() - {"tool", "agent"}, key=str):
         yield Fault(f".match.{key}", "rules match on tool and agent")
     for key in ("tool", "agent"):
         pattern = match.get(key, "*")

@@ -48,13 +48,15 @@ class Proposal:
     edited_by: str = ""
 
 
-def proposal(request: ApprovalRequest, votes: Sequence[Vote] | None = None) -> Proposal:
-    """What is on the table of a request."""
+def proposal(
+    request: ApprovalRequest, votes: Sequence[Vote] | None = None, shown: Mapping[str, Json] | None = None
+) -> Proposal:
+    """What is on the table of a request; ``votes`` and ``shown`` (its contents) spare a query and an unsealing."""
     for vote in reversed(standing_votes(request) if votes is None else votes):
         if vote.verdict == "edit":
             said = vote_contents(vote)
             return Proposal(vote.digest, said.get("arguments"), said.get("answer"), vote.voter_name)
-    return Proposal(request.digest, contents(request).get("arguments"))
+    return Proposal(request.digest, (contents(request) if shown is None else shown).get("arguments"))
 
 
 @transaction.atomic

@@ -1,0 +1,239 @@
+"""Everything a person needs to decide one request, in the words of the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils import timezone
+
+from approvals import fields, listing, reading
+from approvals.arguments import first_fault
+from approvals.models import ApprovalRequest, Sighting, Vote
+from approvals.rules import duration as rule_duration
+from console.runs.models import FeedEvent, Run
+from console.runs.feed import run_topic
+from console.tenants import access, crypto
+from console.tenants.access import Actor
+from console.templatetags.sayso import duration
+
+Json = Any
+UNPARSABLE = "_unparsable"  # a call whose arguments were not JSON carries the model's text under this name
+CONVERSATION = 10  # messages shown
+_MONEY = re.compile(r"(?:[€$£¥]\s?\d[\d,]*(?:\.\d+)?|\d[\d,]*(?:\.\d+)?\s?(?:EUR|USD|GBP|CHF|€))")
+_BREAKS = re.compile(r" (?:to|for|in|on|at|of|with|from|by|because|so that) |[:;,(?!]")
+ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+
+
+def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = None, edit: str = "") -> dict[str, Any]:
+    """What templates/approvals/_card.html draws. ``typed`` is a form that was refused, ``edit`` is "", "1" or "json"."""
+    shown = reading.many([row])[0]
+    content, arguments = shown["content"], shown["arguments"]
+    votes = list(Vote.objects.filter(tenant=row.tenant_id, request=row).order_by("at", "id"))
+    standing = {vote.voter_id: vote for vote in votes if not vote.voided}
+    item = listing.item(row, len(standing))
+    faults = _faults(content, arguments) if row.kind == "tool" else []
+    verdicts = [one for one in shown["verdicts"] if not (one == "approve" and actor.id in standing)]
+    edit = edit if "edit" in verdicts and actor.role == "reviewer" else ""
+    result = {
+        "item": item,
+        "revision": row.run.revision.number,
+        "run": row.run,
+        "description": _sentence(content.get("description")),
+        "safety": content.get("safety") or "",
+        "why": row.reason or "A person decides here.",
+        "votes": votes if row.approvers > 1 or any(vote.voided for vote in votes) else [],
+        "quorum": _quorum(actor, row, standing),
+        "faults": faults,
+        "rows": _rows(arguments, content, row.title),
+        "raw": arguments.get(UNPARSABLE, arguments) if isinstance(arguments, dict) else arguments,
+        "text": _text(content),
+        "evidence": content.get("evidence"),
+        "digest": shown["digest"],
+        "decision": _decision(shown),
+        "conversation": conversation(actor, row),
+        "next": _next(row, len(standing), verdicts),
+        "on_expiry": _on_expiry(row),
+        "verdicts": verdicts,
+        "approve": approve_label(row, len(standing)),
+        "may_decide": actor.role == "reviewer" and bool(verdicts),
+        "why_not": f"Reviewers decide; you are {actor.role} here." if actor.role != "reviewer" else "",
+        "seen": [one for one in Sighting.objects.filter(tenant=row.tenant_id, request=row).order_by("shown_at")[:8]],
+        "edit": edit,
+        "typed": typed or {},
+        "tokens": row.run.input_tokens + row.run.output_tokens,
+        "machine_s": row.run.model_s + row.run.tool_s,
+        "waiting_s": _waited(row.run),
+    }
+    if edit and row.kind == "tool":
+        result["fields"] = fields.fields_of(content.get("schema"), _readable(arguments), typed) if edit != "json" else []
+        result["json"] = (typed or {}).get("arguments") or json.dumps(result["raw"], indent=2, ensure_ascii=False)
+    return result
+
+
+def mark(card: dict[str, Any], field: str, message: str) -> None:
+    """Put a refusal beside the control it speaks of."""
+    for one in card.get("fields") or []:
+        if field == one.name or field.startswith((f"{one.name}.", f"{one.name}[")):
+            one.error = message
+
+
+def approve_label(row: ApprovalRequest, votes: int) -> str:
+    """What approving does, as the button says it: "Approve and refund €1,250.00"."""
+    if votes + 1 < row.approvers:
+        return f"Approve as {ORDINALS.get(votes + 1, str(votes + 1))} of {row.approvers}"
+    if row.kind == "message":
+        return "Approve the message"
+    if row.kind == "final":
+        return "Approve this answer"
+    title = row.title.strip()
+    cut = _BREAKS.split(title, maxsplit=1)[0].strip()
+    if not cut or "(" in title[:40] and " " not in title.split("(")[0]:
+        return f"Approve and call {row.tool}"
+    if len(cut) > 34:
+        cut = cut[:33].rsplit(" ", 1)[0] + "…"
+    return f"Approve and {cut[0].lower()}{cut[1:]}"
+
+
+def conversation(actor: Actor, row: ApprovalRequest) -> list[dict[str, Json]]:
+    """The last messages of the run up to the decision, oldest first."""
+    events = access.all(FeedEvent, actor).filter(topic=run_topic(row.run_id), kind="message")
+    if row.decided_at:
+        events = events.filter(at__lte=row.decided_at)
+    found = []
+    for event in reversed(events.order_by("-seq")[:CONVERSATION]):
+        message = crypto.unseal_json(event.tenant_id, "feed", bytes(event.sealed))
+        usage = message.get("models_usage") or {}
+        tokens = int(usage.get("prompt_tokens") or 0) + int(usage.get("completion_tokens") or 0)
+        found.append({**message, "at": message.get("at") or event.at, "tokens": tokens})
+    return found
+
+
+def _rows(arguments: Json, content: dict[str, Json], title: str) -> list[dict[str, Json]]:
+    if not isinstance(arguments, dict) or UNPARSABLE in arguments:
+        return []
+    asked = content.get("arguments") if isinstance(content.get("arguments"), dict) else arguments
+    rows = []
+    for name in [*arguments, *(name for name in asked if name not in arguments)]:
+        value = arguments.get(name)
+        row = {"name": name, "value": value, **_shape(name, value, content, title)}
+        if name not in arguments:
+            row |= {"shape": "empty", "shown": "left out"}
+        if asked is not arguments and asked.get(name) != value:
+            row |= {"changed": True, "was": asked.get(name), "added": name not in asked}
+        rows.append(row)
+    return rows
+
+
+def _shape(name: str, value: Json, content: dict[str, Json], title: str) -> dict[str, Json]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        shown = _as_money(name, value, content, title)
+        return {"shape": "money", "shown": shown} if shown else {"shape": "code", "shown": json.dumps(value)}
+    if value is None or value == "":
+        return {"shape": "empty", "shown": "nothing" if value is None else "empty"}
+    if isinstance(value, dict | list):
+        return {"shape": "json", "shown": ""}
+    if isinstance(value, bool):
+        return {"shape": "code", "shown": "yes" if value else "no"}
+    return {"shape": "code" if re.fullmatch(r"\S{1,60}", value) else "text", "shown": value}
+
+
+def _as_money(name: str, value: float, content: dict[str, Json], title: str) -> str:
+    """The amount as the tool's title writes it, or with the currency that the call itself names."""
+    for found in _MONEY.findall(title):
+        if float(re.sub(r"[^\d.]", "", found) or "nan") == float(value):
+            return found
+    if str(content.get("money") or "").split(" ")[0] != name:
+        return ""
+    arguments = content.get("arguments") if isinstance(content.get("arguments"), dict) else {}
+    currency = str(content["money"]).partition(" ")[2] or str(arguments.get("currency") or "")
+    sign = {"EUR": "€", "USD": "$", "GBP": "£"}.get(currency)
+    return f"{sign}{value:,.2f}" if sign else f"{value:,.2f} {currency}".strip()
+
+
+def _faults(content: dict[str, Json], arguments: Json) -> list[str]:
+    if isinstance(arguments, dict) and UNPARSABLE in arguments:
+        return ["They are not JSON. What the model wrote is shown below as it came."]
+    fault = first_fault(content.get("schema"), arguments)
+    if fault is None:
+        return []
+    return [f"{fault.field}: {fault.message}" if fault.field != "arguments" else fault.message]
+
+
+def _readable(arguments: Json) -> Json:
+    """Arguments to make a form of; none where they were not even JSON."""
+    return None if isinstance(arguments, dict) and UNPARSABLE in arguments else arguments
+
+
+def _text(content: dict[str, Json]) -> str:
+    for name in ("question", "content", "result", "message", "value"):
+        value = content.get(name)
+        if value:
+            return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    return ""
+
+
+def _decision(shown: dict[str, Json]) -> dict[str, Json] | None:
+    decision: dict[str, Json] | None = shown["decision"]
+    if decision is None:
+        return None
+    changed = decision["verdict"] == "edit" and decision["arguments"] is not None
+    answer = decision["answer"] or ""
+    return {**decision, "changed": changed, "answer": answer}
+
+
+def _quorum(actor: Actor, row: ApprovalRequest, standing: dict[Any, Vote]) -> str:
+    if row.status != "pending" or row.approvers < 2:
+        return ""
+    if actor.id in standing:
+        left = row.approvers - len(standing)
+        return f"You have had your say; {'one more person' if left == 1 else f'{left} more people'} must agree."
+    if actor.role != "reviewer":
+        return f"{len(standing)} of {row.approvers} have approved."
+    place = ORDINALS.get(len(standing) + 1, f"number {len(standing) + 1}")
+    return f"You would be the {place} of {row.approvers}."
+
+
+def _next(row: ApprovalRequest, votes: int, verdicts: list[str]) -> list[tuple[str, str]]:
+    agent, tool = row.agent or "the team", row.tool
+    last = votes + 1 >= row.approvers
+    if row.kind == "question":
+        found = {"respond": ("Answer", f"{agent} reads it at once and goes on.")}
+    elif row.kind == "in_doubt":
+        found = {"respond": ("It happened", "the outcome you state is recorded, and the call is not made again. It did not happen: it is made now")}
+    else:
+        thing = {"message": "the others read it, and the team goes on.", "final": "it becomes the result, and the run completes."}
+        done = thing.get(row.kind, f"{tool} is called at once with exactly these arguments, and {agent} goes on.")
+        waits = f"it counts as {votes + 1} of {row.approvers}; nothing happens until the others agree."
+        change = "the arguments change, the rules judge them again, and the model is told." if row.kind == "tool" else "your wording takes its place."
+        no = f"nothing is called; {agent} is told your reason and tries another way." if row.kind == "tool" else f"{agent} is told your reason and tries again."
+        found = {"approve": ("Approve", done if last else waits), "edit": ("Edit", change), "reject": ("Reject", no)}
+    found["escalate"] = ("Escalate", "it stays open and is marked for somebody else.")
+    found["terminate"] = ("Stop run", "the run ends here; what was done stays done.")
+    return [(verb, text) for verdict, (verb, text) in found.items() if verdict in verdicts]
+
+
+def _on_expiry(row: ApprovalRequest) -> str:
+    agent = row.agent or "the team"
+    return {
+        "reject": f"it is rejected, and {agent} is told that nobody answered.",
+        "terminate": "the run ends as expired.",
+        "escalate": "it is escalated and stays open.",
+    }.get(row.on_expiry, f"it is rejected, and {agent} is told that nobody answered.")
+
+
+def _waited(run: Run) -> float:
+    return run.waiting_s + ((timezone.now() - run.waiting_since).total_seconds() if run.waiting_since else 0.0)
+
+
+def _sentence(text: Json) -> str:
+    """The first sentence of a tool's description, with its full stop."""
+    first = str(text or "").strip().split("\n", 1)[0]
+    return first if not first or first[-1] in ".!?" else f"{first}."
+
+
+def in_words(iso: str) -> str:
+    """``4 h`` for PT4H."""
+    return duration(rule_duration(iso).total_seconds())

@@ -1,0 +1,117 @@
+"""The pages of the queue: the list, the request beside it, and what a person says to it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from approvals import actions, fields, listing
+from approvals.card import card as card_of
+from approvals.card import mark
+from approvals.errors import AlreadyVoted, Changed, Invalid, TooLate
+from approvals.models import ApprovalRequest, RequestKind
+from approvals.reading import many
+from console.runs.models import FeedTopic
+from console.tenants import access
+from console.tenants.access import Actor, actor_of
+from console.templatetags.sayso import KIND_WORDS
+from console.workflows.models import Workflow
+
+_CARD = ApprovalRequest.objects.select_related("workflow", "run__revision")
+_KINDS = [(str(kind), KIND_WORDS[kind].capitalize() + ("s" if kind != "in_doubt" else "")) for kind in RequestKind]
+
+
+@require_GET
+def queue(request: HttpRequest) -> HttpResponse:
+    """What waits for a person, most pressing first."""
+    actor = actor_of(request)
+    if request.GET.get("part") == "say":
+        return render(request, "approvals/_say.html", listing.totals(actor))
+    return render(request, "approvals/queue.html", _around(request, actor))
+
+
+@require_GET
+def item(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """One request, beside the list."""
+    actor = actor_of(request)
+    row = access.get(_CARD, actor, pk=request_id)
+    if actor.id is not None:
+        actions.saw(actor, row, "opened")
+    card = card_of(actor, row, edit=request.GET.get("edit", ""))
+    return _show(request, actor, card)
+
+
+@require_POST
+def decide(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """Say a verdict to a request; whatever becomes of it, the answer is the card as it stands now."""
+    actor, typed = actor_of(request), request.POST
+    row = access.get(_CARD, actor, pk=request_id)
+    verdict = typed.get("verdict", "")
+    try:
+        said = _said(row, verdict, typed)
+        actions.decide(actor, request_id, verdict, typed.get("reason", ""), digest=typed.get("digest") or None, **said)
+    except (TooLate, AlreadyVoted, Changed) as refusal:
+        card = card_of(actor, access.get(_CARD, actor, pk=request_id))
+        late = isinstance(refusal, TooLate) and card["decision"] is not None
+        return _show(request, actor, card, 409, too_late=late, problem="" if late else str(refusal))
+    except Invalid as fault:
+        edit = ("json" if typed.get("form") == "json" else "1") if verdict == "edit" else ""
+        card = card_of(actor, row, typed.dict(), edit)
+        mark(card, fault.field, fault.message)
+        return _show(request, actor, card, 422, problem=f"{fault.field.capitalize()} {fault.message}")
+    if request.headers.get("HX-Request"):
+        return _show(request, actor, card_of(actor, access.get(_CARD, actor, pk=request_id)))
+    return redirect("queue-item", request_id)
+
+
+@require_POST
+def seen(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """A browser says that a request was listed ("shown") or read to its end ("read")."""
+    actor = actor_of(request)
+    try:
+        actions.saw(actor, access.get(ApprovalRequest, actor, pk=request_id), request.POST.get("what", ""))
+    except Invalid as fault:
+        return HttpResponse(str(fault), status=422, content_type="text/plain")
+    return HttpResponse(status=204)
+
+
+def _said(row: ApprovalRequest, verdict: str, typed: Any) -> dict[str, Any]:
+    """What goes with a verdict, read from the form. Raises Invalid."""
+    if verdict == "edit" and row.kind == "tool":
+        if typed.get("form") == "json":
+            return {"arguments": fields.read_json(typed.get("arguments", ""))}
+        shown = many([row])[0]
+        return {"arguments": fields.read(shown["content"].get("schema"), shown["arguments"], typed)}
+    if verdict == "respond" and row.kind == "in_doubt":
+        return {"answer": typed.get("answer"), "result": typed.get("result") or None}
+    return {"answer": typed.get("answer")} if verdict in ("edit", "respond") else {}
+
+
+def _show(request: HttpRequest, actor: Actor, card: dict[str, Any], status: int = 200, **more: Any) -> HttpResponse:
+    context = {"card": card, "selected": card["item"]["id"], **more}
+    if request.headers.get("HX-Request"):
+        return render(request, "approvals/_card_only.html", context, status=status)
+    return render(request, "approvals/queue.html", {**_around(request, actor), **context}, status=status)
+
+
+def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
+    """The list and its header."""
+    filters = {name: request.GET.get(name, "") for name in ("kind", "workflow")}
+    rows, after = listing.page(listing.pending(actor, **filters), request.GET.get("after", ""))
+    topic = access.all(FeedTopic, actor).filter(name=f"queue:{actor.tenant.id}").values_list("last_seq", flat=True)
+    return {
+        "section": "queue",
+        "items": listing.items(rows),
+        "filters": filters,
+        "kinds": _KINDS,
+        "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True),
+        "next": "?" + urlencode({**filters, "after": after}) if after else "",
+        "seq": next(iter(topic), 0),
+        "may_start": actor.role in ("operator", "admin"),
+        **listing.totals(actor),
+    }

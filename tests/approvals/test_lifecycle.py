@@ -1,0 +1,130 @@
+"""Runs that end, park and expire together with their requests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from approvals import actions
+from approvals.actions import RunOver, TooLate
+from approvals.models import ApprovalRequest
+from console.audit.models import AuditRecord
+from console.runs import actions as runs
+from console.runs import feed
+from console.tenants.access import Forbidden
+from console.tenants.scopes import system_scope
+from tests.approvals.desk import Desk, asking, make_desk, refund
+
+EXPIRES = {"name": "soon", "match": {"tool": "*"}, "effect": "require", "expires_in": "PT1H"}
+
+
+def overdue(desk: Desk, request: ApprovalRequest) -> None:
+    """As if an hour had passed."""
+    with desk.house.scope():
+        ApprovalRequest.objects.filter(pk=request.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+
+
+def expiring(world: Any, on_expiry: str) -> Desk:
+    return make_desk(world.northwind, {"team": {}, "rules": [{**EXPIRES, "on_expiry": on_expiry}]})
+
+
+@pytest.mark.parametrize("role", ["operator", "admin"])
+def test_cancel(desk: Desk, role: str) -> None:
+    run, [request] = desk.waiting(refund())
+    with desk.house.scope():
+        ended = actions.cancel_run(getattr(desk.house, role).actor, run)
+    assert (ended.status, ended.stop_reason) == ("cancelled", "cancelled")
+    assert desk.request(request).status == "moot"
+    with desk.house.scope():
+        assert AuditRecord.objects.filter(action="run.cancelled", object_id=str(run.pk)).count() == 1
+        queue = feed.read(feed.queue_topic(desk.house.tenant.id))
+        with pytest.raises(RunOver):
+            actions.cancel_run(desk.house.operator.actor, run)
+    assert [event["payload"]["status"] for event in queue] == ["pending", "moot"]
+
+
+def test_reviewers_do_not_cancel(desk: Desk) -> None:
+    run, _ = desk.waiting(refund())
+    with desk.house.scope(), pytest.raises(Forbidden):
+        actions.cancel_run(desk.house.reviewer.actor, run)
+
+
+def test_finish_moots_what_is_pending_and_needs_the_token(desk: Desk) -> None:
+    run = desk.start()
+    with desk.house.scope():
+        claim = runs.claim(run.pk, "test")
+        assert claim is not None
+        request = desk.announce(run, refund())
+        assert not actions.finish_run(run.pk, claim.token - 1, "completed", "completed")
+        assert desk.request(request).status == "pending"
+        assert actions.finish_run(run.pk, claim.token, "completed", "completed", result="done")
+        assert not actions.finish_run(run.pk, claim.token, "failed", "tool_error")
+    assert desk.request(request).status == "moot"
+    assert desk.now(run).status == "completed"
+
+
+def test_a_decision_before_the_parking_is_not_lost(desk: Desk, woken: list[str]) -> None:
+    run = desk.start()
+    with desk.house.scope():
+        claim = runs.claim(run.pk, "test")
+        assert claim is not None
+        request = desk.announce(run, refund())
+    desk.decide(desk.house.reviewer, request, "approve")
+    assert desk.now(run).status == "running"
+    with desk.house.scope():
+        assert actions.park_run(run.pk, claim.token, claim.wake)
+    assert desk.now(run).status == "queued"
+
+
+def test_expiry_rejects(transactional_db: None, world: Any, woken: list[str]) -> None:
+    desk = expiring(world, "reject")
+    run, [request] = desk.waiting(refund())
+    assert actions.expire_due() == 0
+    overdue(desk, request)
+    with pytest.raises(TooLate, match="ended at"):
+        desk.decide(desk.house.reviewer, request, "approve")
+    woken.clear()
+    assert actions.expire_due() == 1
+    assert actions.expire_due() == 0
+    gone = desk.request(request)
+    assert (gone.status, gone.verdict, gone.decided_by_name) == ("expired", "reject", "policy")
+    [decision] = desk.decisions(run, [refund()])
+    assert (decision.verdict, decision.by) == ("reject", "policy")
+    assert woken == [str(run.pk)] and desk.now(run).status == "queued"
+    with pytest.raises(TooLate, match="Nobody answered in time"):
+        desk.decide(desk.house.reviewer, request, "approve")
+
+
+def test_expiry_terminates(transactional_db: None, world: Any) -> None:
+    desk = expiring(world, "terminate")
+    run, requests = desk.waiting(refund(), asking("question", question="?"))
+    overdue(desk, requests[0])
+    assert actions.expire_due() == 1
+    ended = desk.now(run)
+    assert (ended.status, ended.stop_reason) == ("failed", "expired")
+    assert [desk.request(each).status for each in requests] == ["expired", "moot"]
+
+
+def test_expiry_escalates_once_and_goes_on_waiting(transactional_db: None, world: Any) -> None:
+    desk = expiring(world, "escalate")
+    run, [request] = desk.waiting(refund())
+    overdue(desk, request)
+    assert actions.expire_due() == 1
+    assert actions.expire_due() == 0
+    still = desk.request(request)
+    assert still.status == "pending" and still.escalated_at is not None
+    assert desk.now(run).status == "waiting"
+    assert desk.decide(desk.house.reviewer, request, "approve").status == "decided"
+
+
+def test_expiry_sees_every_tenant(transactional_db: None, world: Any) -> None:
+    desks = [make_desk(house, {"team": {}, "rules": [{**EXPIRES, "on_expiry": "reject"}]}) for house in world.houses]
+    for desk in desks:
+        _, [request] = desk.waiting(refund())
+        overdue(desk, request)
+    assert actions.expire_due() == 2
+    with system_scope("tests"):
+        assert set(ApprovalRequest.objects.values_list("status", flat=True)) == {"expired"}
