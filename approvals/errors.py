@@ -1,11 +1,11 @@
 """Why a transition did not happen.
 
-    Conflict            the state has moved on; nothing was written
-      TooLate           somebody, or time, has already decided this request; ``request`` says who, what and when
-      AlreadyVoted      this person has had their say; another must
-      Changed           the arguments on the table are not those that were looked at
-      RunOver           the run has ended; terminal is final
-    Invalid             what was said cannot be accepted; ``field`` names the part of the body
+Conflict            the state has moved on; nothing was written
+  TooLate           somebody, or time, has already decided this request; ``request`` says who, what and when
+  AlreadyVoted      this person has had their say; another must
+  Changed           the arguments on the table are not those that were looked at
+  RunOver           the run has ended; terminal is final
+Invalid             what was said cannot be accepted; ``field`` names the part of the body
 """
 
 from __future__ import annotations

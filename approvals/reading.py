@@ -19,7 +19,9 @@ def many(requests: Sequence[ApprovalRequest]) -> list[dict[str, Json]]:
     """Each request with what is on its table, its votes and its decision. Their workflows should be joined already."""
     votes: dict[UUID, list[Vote]] = defaultdict(list)
     if requests:
-        rows = Vote.objects.filter(tenant=requests[0].tenant_id, request__in=[each.pk for each in requests], voided=False)
+        rows = Vote.objects.filter(
+            tenant=requests[0].tenant_id, request__in=[each.pk for each in requests], voided=False
+        )
         for vote in rows.order_by("at", "id"):
             votes[vote.request_id].append(vote)
     return [_one(each, votes[each.pk]) for each in requests]

@@ -198,8 +198,15 @@ def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> None
     """Settle the request for good and make its run ready, or end it."""
     settle(request, RequestStatus.DECIDED, words, timezone.now(), actor.id, actor.name)
     log.record(
-        actor, "request.decided", "request", request.pk,
-        verdict=words.verdict, digest=words.digest, run=str(run.pk), kind=request.kind, tool=request.tool,
+        actor,
+        "request.decided",
+        "request",
+        request.pk,
+        verdict=words.verdict,
+        digest=words.digest,
+        run=str(run.pk),
+        kind=request.kind,
+        tool=request.tool,
     )
     if words.verdict == "terminate":
         because = f": {words.reason}" if words.reason else "."
@@ -217,7 +224,11 @@ def settle(
     moved = ApprovalRequest.objects.filter(
         pk=request.pk, tenant=request.tenant_id, status=RequestStatus.PENDING
     ).update(
-        status=status, decided_at=now, verdict=words.verdict, decided_by_id=by_id, decided_by_name=by_name,
+        status=status,
+        decided_at=now,
+        verdict=words.verdict,
+        decided_by_id=by_id,
+        decided_by_name=by_name,
         sealed_decision=sealed,
     )
     request.refresh_from_db()

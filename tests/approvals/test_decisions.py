@@ -233,7 +233,12 @@ def test_words_that_do_not_go_together(desk: Desk, kind: str, verdict: str, word
         ("message", "approve", {}, {}),
         ("final", "edit", {"answer": "Better."}, {"answer": "Better."}),
         ("final", "reject", {"reason": "Too long."}, {"reason": "Too long."}),
-        ("in_doubt", "respond", {"answer": "happened", "result": {"id": 7}}, {"answer": "happened", "result": {"id": 7}}),
+        (
+            "in_doubt",
+            "respond",
+            {"answer": "happened", "result": {"id": 7}},
+            {"answer": "happened", "result": {"id": 7}},
+        ),
         ("in_doubt", "respond", {"answer": "happened", "result": "text"}, {"result": "text"}),
         ("in_doubt", "respond", {"answer": "did not happen"}, {"answer": "did not happen", "result": None}),
     ],

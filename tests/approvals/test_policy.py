@@ -75,7 +75,9 @@ def test_modes(body: Any, agent: str, mode: str) -> None:
     assert mode_of(body, agent) == mode
 
 
-@pytest.mark.parametrize(("safety", "effect"), [("read_only", "allow"), ("idempotent", "require"), ("neither", "require")])
+@pytest.mark.parametrize(
+    ("safety", "effect"), [("read_only", "allow"), ("idempotent", "require"), ("neither", "require")]
+)
 def test_always_gates_what_is_more_than_reading(safety: str, effect: str) -> None:
     always = {"oversight": {"mode": "ALWAYS"}, **ALLOW}
     assert verdict(refund(safety=safety, approval="allow"), always).effect == effect

@@ -92,7 +92,12 @@ def test_rules_that_are_no_list_require_a_person() -> None:
 def test_a_rule_on_the_documents_name_can_tighten_but_not_loosen() -> None:
     def found(effect: str) -> Any:
         return rules.first_match(
-            [rule("r", effect, match={"tool": "pay"})], tool="issue_refund", alias="pay", agent="a", arguments={}, facts={}
+            [rule("r", effect, match={"tool": "pay"})],
+            tool="issue_refund",
+            alias="pay",
+            agent="a",
+            arguments={},
+            facts={},
         )
 
     assert found("deny").effect == "deny"
@@ -100,7 +105,11 @@ def test_a_rule_on_the_documents_name_can_tighten_but_not_loosen() -> None:
     assert found("allow") is None
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_whatever_stands_in_the_list_is_never_an_allow_by_accident(raw: Any) -> None:
     match = ask([raw])
     assert match is None or match.effect == "require" or rules.check([raw]) == []
