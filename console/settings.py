@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import structlog
 from django.core.exceptions import ImproperlyConfigured
@@ -158,7 +159,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 4
 
 # Logs: for people by default, JSON with SAYSO_LOG=json.
 LOG_FORMAT = os.environ.get("SAYSO_LOG", "text")
-_SHARED = [
+_SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import signal
 import socket
 import subprocess
@@ -169,11 +168,12 @@ class Valkey:
 
 def wait(store: Postgres | Valkey, process: subprocess.Popen[bytes], seconds: float = 15) -> None:
     """Return once ``store`` is ready. Raises Refused when its process ends or ``seconds`` pass."""
+    name = type(store).__name__
     deadline = time.monotonic() + seconds
     while not store.ready():
         if process.poll() is not None:
-            raise places.Refused(f"{shlex.quote(str(process.args[0]))} ended with code {process.returncode}")  # type: ignore[index]
+            raise places.Refused(f"{name} ended with code {process.returncode} while starting")
         if time.monotonic() > deadline:
             process.kill()
-            raise places.Refused(f"{process.args[0]} was not ready within {seconds:.0f} s")  # type: ignore[index]
+            raise places.Refused(f"{name} was not ready within {seconds:.0f} s")
         time.sleep(0.01)
