@@ -59,10 +59,13 @@ class FeedConsumer(AsyncConsumer):
         if actor is None:
             await self._refuse(401, "Authorization: log in, or send a valid bearer token.")
             return
+        # Read before the handshake is answered: who is told that they listen misses nothing from then on.
+        after = int(after_text) if after_text else await self.hub.head(self.name, str(actor.tenant.id))
         await self.base_send({"type": "websocket.accept"})
-        socket = Socket(self.scope["sayso.send"], as_json=query.get("format", [""])[0] == "json")
-        self.socket = socket
-        self.watch = asyncio.create_task(self._watch(actor, socket, int(after_text) if after_text else None))
+        self.socket = Socket(self.scope["sayso.send"], as_json=query.get("format", [""])[0] == "json")
+        if self.socket.as_json and not after_text:
+            await self.base_send(hello(after))
+        self.watch = asyncio.create_task(self._watch(actor, self.socket, after))
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         """Nothing is taken from a socket: decisions go through forms and the API."""
@@ -74,14 +77,10 @@ class FeedConsumer(AsyncConsumer):
             self.hub.leave(self.socket, self.name)
         raise StopConsumer
 
-    async def _watch(self, actor: Actor, socket: Socket, after: int | None) -> None:
+    async def _watch(self, actor: Actor, socket: Socket, after: int) -> None:
         """Join, then look now and again whether this listener is still a member."""
         try:
-            if socket.as_json and after is None:
-                await self.hub.join(socket, self.name, str(actor.tenant.id), None)
-                await socket.send(hello(socket.last))
-            else:
-                await self.hub.join(socket, self.name, str(actor.tenant.id), after)
+            await self.hub.join(socket, self.name, str(actor.tenant.id), after)
             while True:
                 await asyncio.sleep(CHECK_EVERY)
                 if socket.state == "closed":

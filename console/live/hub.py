@@ -100,17 +100,21 @@ class Hub:
         """How many sockets are connected to this process."""
         return sum(len(topic.sockets) for topic in self._topics.values())
 
-    async def join(self, socket: Socket, name: str, tenant: str, after: int | None) -> None:
+    async def head(self, name: str, tenant: str) -> int:
+        """The sequence number of the last event of a topic; 0 before the first."""
+        return (await self._feed.last([(name, tenant)])).get(name, 0)
+
+    async def join(self, socket: Socket, name: str, tenant: str, after: int) -> None:
         """Connect a socket to a topic: everything after ``after`` is sent first, then events as they come.
 
-        Without ``after`` the socket starts at the present. Returns once the socket is live or lagging.
+        Returns once the socket is live.
         """
         topic = self._topics.get(name)
         if topic is None:
-            last = (await self._feed.last([(name, tenant)])).get(name, 0)
+            last = await self.head(name, tenant)
             topic = self._topics.setdefault(name, Topic(name, tenant, last))
         topic.sockets.add(socket)
-        socket.last = topic.last if after is None else after
+        socket.last = after
         if topic.last - socket.last > TOO_FAR and not socket.as_json:
             await socket.send(reset())
             socket.last = topic.last

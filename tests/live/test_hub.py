@@ -55,7 +55,7 @@ def hub_with(feed):
     return Hub(feed, redis=lambda: pytest.fail("no Redis in these tests"))
 
 
-async def joined(hub, peer, after=None, as_json=True):
+async def joined(hub, peer, after=0, as_json=True):
     socket = Socket(peer.send, as_json=as_json)
     await hub.join(socket, TOPIC, TENANT, after)
     return socket
@@ -165,7 +165,7 @@ def test_a_socket_whose_peer_is_gone_is_closed_and_the_rest_go_on():
             raise ConnectionResetError
 
         gone = Socket(broken, as_json=True)
-        await hub.join(gone, TOPIC, TENANT, None)
+        await hub.join(gone, TOPIC, TENANT, 0)
         await joined(hub, quick)
         feed.add(event(1))
         await hub.take(event(1))

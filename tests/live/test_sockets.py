@@ -1,0 +1,111 @@
+"""The websockets of a running server: who may listen, what arrives, and what a reconnecting page is sent."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from console.runs import feed
+from console.runs.models import Run, RunStatus
+from console.tenants import crypto
+from console.workflows.models import Revision, Workflow
+from tests.serving import serving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server():
+    with serving() as address:
+        yield address
+
+
+def a_run(party) -> Run:
+    tenant = party.tenant
+    with party.scope():
+        workflow = Workflow.objects.create(tenant=tenant, slug="desk", name="Desk")
+        revision = Revision.objects.create(tenant=tenant, workflow=workflow, number=1, body={})
+        return Run.objects.create(
+            tenant=tenant, workflow=workflow, revision=revision, status=RunStatus.WAITING,
+            sealed_input=crypto.seal(tenant.id, "run.input", b'"x"'),
+        )  # fmt: skip
+
+
+def say(party, topic, **payload) -> int:
+    with party.scope():
+        return feed.publish(party.tenant.id, topic, "note", payload)
+
+
+def listen(server, path, token=None, **headers):
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return connect(f"ws://{server}{path}", additional_headers=headers, open_timeout=10)
+
+
+def told(socket):
+    return json.loads(socket.recv(timeout=10))
+
+
+def refused(server, path, token=None, **headers) -> int:
+    with pytest.raises(InvalidStatus) as caught:
+        listen(server, path, token, **headers)
+    return caught.value.response.status_code
+
+
+def test_a_program_hears_of_each_event_once_and_in_order(world, server):
+    topic = feed.queue_topic(world.northwind.tenant.id)
+    with listen(server, "/ws/queue/?format=json", world.northwind.reviewer.token) as socket:
+        assert told(socket) == {"seq": 0, "kind": "hello", "at": None, "data": {}}
+        for n in (1, 2, 3):
+            say(world.northwind, topic, n=n)
+        assert [(told(socket)["seq"]) for _ in range(3)] == [1, 2, 3]
+
+
+def test_who_comes_back_is_sent_what_they_missed(world, server):
+    run = a_run(world.northwind)
+    topic = feed.run_topic(run.id)
+    for n in range(1, 6):
+        say(world.northwind, topic, n=n)
+    with listen(server, f"/ws/runs/{run.id}/?format=json&after=2", world.northwind.operator.token) as socket:
+        assert [told(socket)["data"]["n"] for _ in range(3)] == [3, 4, 5]
+        say(world.northwind, topic, n=6)
+        assert told(socket)["seq"] == 6
+
+
+def test_a_page_is_sent_html_that_says_how_far_it_is(world, server):
+    topic = feed.queue_topic(world.northwind.tenant.id)
+    with listen(server, "/ws/queue/", world.northwind.reviewer.token) as socket:
+        say(world.northwind, topic, n=1)
+        assert 'id="feed-seq" data-seq="1"' in socket.recv(timeout=10)
+
+
+def test_one_tenant_hears_nothing_of_another(world, server):
+    run = a_run(world.northwind)
+    assert refused(server, f"/ws/runs/{run.id}/", world.fabrikam.reviewer.token) == 404
+    assert refused(server, f"/ws/runs/{uuid4()}/", world.northwind.reviewer.token) == 404
+    with listen(server, "/ws/queue/?format=json", world.fabrikam.reviewer.token) as socket:
+        told(socket)
+        say(world.northwind, feed.queue_topic(world.northwind.tenant.id), secret="northwind's")
+        say(world.fabrikam, feed.queue_topic(world.fabrikam.tenant.id), n=1)
+        assert told(socket)["data"] == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/ws/queue/", 401), ("/ws/nothing/", 404), ("/ws/queue/?after=soon", 400)]
+)
+def test_who_may_not_listen_is_told_why_before_the_handshake(world, server, path, status):
+    assert refused(server, path) == status
+
+
+def test_a_session_counts_only_from_our_own_pages(world, server):
+    cookie = (
+        f"{settings.SESSION_COOKIE_NAME}={world.northwind.reviewer.client.cookies[settings.SESSION_COOKIE_NAME].value}"
+    )
+    with listen(server, "/ws/queue/?format=json", Cookie=cookie, Origin=f"http://{server}") as socket:
+        assert told(socket)["kind"] == "hello"
+    assert refused(server, "/ws/queue/", Cookie=cookie, Origin="http://elsewhere.example") == 403
