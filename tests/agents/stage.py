@@ -39,8 +39,12 @@ class Script(ChatCompletionClient):
         if isinstance(said, str):
             return CreateResult(finish_reason="stop", content=said, usage=usage, cached=False)
         calls = [
-            FunctionCall(id=f"call-{len(messages)}-{i}", name=name, arguments=a if isinstance(a, str) else json.dumps(a))
-            for i, (name, a) in enumerate(said)
+            FunctionCall(
+                id=f"call-{len(messages)}-{i}",
+                name=name,
+                arguments=given if isinstance(given, str) else json.dumps(given),
+            )
+            for i, (name, given) in enumerate(said)
         ]
         return CreateResult(finish_reason="function_calls", content=calls, usage=usage, cached=False)
 
@@ -76,7 +80,7 @@ class Script(ChatCompletionClient):
 
 @dataclass
 class World:
-    """What outlives a worker: the journal, the requests, the ledger of what tools did, and a clock that only moves on."""
+    """What outlives a worker: the journal, the requests, the ledger of what tools did, and a clock."""
 
     models: dict[str, Script]
     body: dict[str, Any]
