@@ -13,11 +13,11 @@ from approvals import fields, listing, reading
 from approvals.arguments import first_fault
 from approvals.models import ApprovalRequest, Sighting, Vote
 from approvals.rules import duration as rule_duration
-from console.runs.models import FeedEvent, Run
 from console.runs.feed import run_topic
+from console.runs.models import FeedEvent, Run
+from console.templatetags.sayso import duration
 from console.tenants import access, crypto
 from console.tenants.access import Actor
-from console.templatetags.sayso import duration
 
 Json = Any
 UNPARSABLE = "_unparsable"  # a call whose arguments were not JSON carries the model's text under this name
@@ -197,22 +197,45 @@ def _quorum(actor: Actor, row: ApprovalRequest, standing: dict[Any, Vote]) -> st
 
 
 def _next(row: ApprovalRequest, votes: int, verdicts: list[str]) -> list[tuple[str, str]]:
-    agent, tool = row.agent or "the team", row.tool
-    last = votes + 1 >= row.approvers
-    if row.kind == "question":
-        found = {"respond": ("Answer", f"{agent} reads it at once and goes on.")}
-    elif row.kind == "in_doubt":
-        found = {"respond": ("It happened", "the outcome you state is recorded, and the call is not made again. It did not happen: it is made now")}
-    else:
-        thing = {"message": "the others read it, and the team goes on.", "final": "it becomes the result, and the run completes."}
-        done = thing.get(row.kind, f"{tool} is called at once with exactly these arguments, and {agent} goes on.")
-        waits = f"it counts as {votes + 1} of {row.approvers}; nothing happens until the others agree."
-        change = "the arguments change, the rules judge them again, and the model is told." if row.kind == "tool" else "your wording takes its place."
-        no = f"nothing is called; {agent} is told your reason and tries another way." if row.kind == "tool" else f"{agent} is told your reason and tries again."
-        found = {"approve": ("Approve", done if last else waits), "edit": ("Edit", change), "reject": ("Reject", no)}
-    found["escalate"] = ("Escalate", "it stays open and is marked for somebody else.")
-    found["terminate"] = ("Stop run", "the run ends here; what was done stays done.")
-    return [(verb, text) for verdict, (verb, text) in found.items() if verdict in verdicts]
+    agent = row.agent or "the team"
+    found = {name: (verb, text.format(agent=agent, tool=row.tool)) for name, (verb, text) in _THEN[row.kind].items()}
+    if votes + 1 < row.approvers and "approve" in found:
+        found["approve"] = ("Approve", f"it counts as {votes + 1} of {row.approvers}; nothing happens until the others agree.")
+    return [words for verdict, words in found.items() if verdict in verdicts]
+
+
+_ALWAYS = {
+    "escalate": ("Escalate", "it stays open and is marked for somebody else."),
+    "terminate": ("Stop run", "the run ends here; what was done stays done."),
+}
+_THEN: dict[str, dict[str, tuple[str, str]]] = {
+    "tool": {
+        "approve": ("Approve", "{tool} is called at once with exactly these arguments, and {agent} goes on."),
+        "edit": ("Edit", "you change the arguments, the rules judge them again, and the model is told."),
+        "reject": ("Reject", "nothing is called; {agent} is told your reason and tries another way."),
+        **_ALWAYS,
+    },
+    "message": {
+        "approve": ("Approve", "the others read it, and the team goes on."),
+        "edit": ("Edit", "the others read your wording instead."),
+        "reject": ("Reject", "nobody reads it; {agent} is told your reason and tries again."),
+        **_ALWAYS,
+    },
+    "final": {
+        "approve": ("Approve", "it becomes the result, and the run completes."),
+        "edit": ("Edit", "your wording becomes the result."),
+        "reject": ("Reject", "the team is told your reason and works on."),
+        **_ALWAYS,
+    },
+    "question": {"respond": ("Answer", "{agent} reads it at once and goes on."), **_ALWAYS},
+    "in_doubt": {
+        "respond": (
+            "Say whether it happened",
+            "if it did, the outcome you state is recorded and nothing is called again; if not, {tool} is called now.",
+        ),
+        **_ALWAYS,
+    },
+}
 
 
 def _on_expiry(row: ApprovalRequest) -> str:

@@ -17,9 +17,9 @@ from approvals.errors import AlreadyVoted, Changed, Invalid, TooLate
 from approvals.models import ApprovalRequest, RequestKind
 from approvals.reading import many
 from console.runs.models import FeedTopic
+from console.templatetags.sayso import KIND_WORDS
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.templatetags.sayso import KIND_WORDS
 from console.workflows.models import Workflow
 
 _CARD = ApprovalRequest.objects.select_related("workflow", "run__revision")

@@ -1,0 +1,154 @@
+"""Pages of runs that need no requests: the list, the start form, a step. (One run's page shows its requests too: see
+approvals/run_pages.py.)"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import paging
+from console.durable.digest import expand
+from console.runs import actions, record
+from console.runs.models import TERMINAL, Run, RunStatus, StepPayload
+from console.runs.reasons import StopReason
+from console.templatetags.sayso import STATUS_WORDS
+from console.tenants import access, crypto
+from console.tenants.access import Actor, actor_of
+from console.workflows.models import Workflow
+
+_LISTED = Run.objects.select_related("workflow", "revision").defer(
+    "sealed_input", "sealed_result", "metadata", "revision__body", "workflow__description"
+)
+_STATUSES = [(str(status), STATUS_WORDS[status]) for status in RunStatus]
+STARTERS = ("operator", "admin")
+
+
+@require_GET
+def runs(request: HttpRequest) -> HttpResponse:
+    """The runs of the tenant, newest first."""
+    actor = actor_of(request)
+    filters = {
+        name: request.GET.get(name, "").replace("\x00", "")[:200] for name in ("status", "workflow", "reason", "q")
+    }
+    rows = access.all(_LISTED, actor)
+    wanted = {"status": "status", "workflow": "workflow__slug", "reason": "stop_reason", "q": "title__icontains"}
+    rows = rows.filter(**{wanted[name]: value for name, value in filters.items() if value})
+    try:
+        found, after = paging.page(rows, request.GET.get("after"), paging.LIMIT)
+    except paging.BadCursor:
+        return redirect("runs")
+    context = {
+        "section": "runs",
+        "runs": found,
+        "next": "?" + urlencode({**filters, "after": after}) if after else "",
+        "filters": filters,
+        "filtered": any(filters.values()),
+        "statuses": _STATUSES,
+        "reasons": [str(reason) for reason in StopReason],
+        "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True),
+        "counts": _counts(actor),
+        "may_start": actor.role in STARTERS,
+    }
+    return render(request, "runs/list.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """The form that starts a run."""
+    actor = actor_of(request)
+    access.require(actor, *STARTERS)
+    workflows = list(
+        access.all(Workflow.objects.select_related("current"), actor).exclude(current=None).order_by("name")
+    )
+    slug = (request.POST if request.method == "POST" else request.GET).get("workflow", "")
+    chosen = next((one for one in workflows if one.slug == slug), None)
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        try:
+            run = _start(actor, chosen, request.POST.get("input", ""))
+        except actions.Invalid as fault:
+            errors["workflow" if fault.field == "workflow" else "input"] = _sentence(fault)
+        else:
+            return redirect("run", run.pk)
+    chosen = chosen or (workflows[0] if workflows else None)
+    schema = chosen.current.body.get("input_schema") if chosen and chosen.current else None
+    context = {
+        "section": "runs",
+        "workflows": workflows,
+        "chosen": chosen,
+        "schema": schema,
+        "input": request.POST.get("input", ""),
+        "errors": errors,
+        "limit_kb": actions.INPUT_LIMIT // 1024,
+    }
+    return render(request, "runs/new.html", context, status=422 if errors else 200)
+
+
+@require_POST
+def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """A new run that keeps what the old one did."""
+    actor = actor_of(request)
+    run = access.get(Run.objects.select_related("workflow__current", "revision"), actor, pk=run_id)
+    try:
+        again = actions.retry(actor, run)
+    except actions.Refused as refusal:
+        return redirect(f"/runs/{run.pk}/?" + urlencode({"refused": str(refusal)}))
+    return redirect("run", again.pk)
+
+
+@require_GET
+def step(request: HttpRequest, run_id: UUID, seq: int) -> HttpResponse:
+    """One recorded effect in full: inside the run's page, or as a page of its own."""
+    run = access.get(Run, actor_of(request), pk=run_id)
+    found = next((pair for pair in expand(record.steps(run.pk)) if pair[0].seq == seq), None)
+    if found is None:
+        raise Http404("No such step.")
+    one, whole = found
+    kept = StepPayload.objects.filter(run=run, seq=seq).values_list("evidence", flat=True).first()
+    context = {
+        "section": "runs",
+        "step": one,
+        "run": run,
+        "request_json": whole,
+        "result_json": one.error if one.error is not None else one.result,
+        "evidence_json": crypto.unseal_json(run.tenant_id, "step.evidence", bytes(kept)) if kept else None,
+    }
+    whole_page = not request.headers.get("HX-Request")
+    return render(request, "runs/step.html" if whole_page else "runs/_step_detail.html", context)
+
+
+def _start(actor: Actor, workflow: Workflow | None, text: str) -> Run:
+    if workflow is None:
+        raise actions.Invalid("workflow", "is not one of this organisation's")
+    value: Any = text.replace("\r\n", "\n")
+    if workflow.current and workflow.current.body.get("input_schema"):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise actions.Invalid("input", f"is not JSON: {error}") from None
+    return actions.start(actor, workflow, value)
+
+
+def _sentence(fault: actions.Invalid) -> str:
+    where = fault.field if fault.field.startswith("input") and fault.field != "input" else f"The {fault.field}"
+    return f"{where} {fault.message}."
+
+
+def _counts(actor: Actor) -> dict[str, int]:
+    """waiting, open and failed (in the last day)."""
+    yesterday = timezone.now() - timedelta(days=1)
+    lately = Q(status=RunStatus.FAILED, ended_at__gte=yesterday)
+    rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately)
+    return rows.aggregate(
+        waiting=Count("id", filter=Q(status=RunStatus.WAITING)), open=Count("id", filter=~Q(status__in=TERMINAL)),
+        failed=Count("id", filter=lately),
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""Figures of runs and steps for templates; each takes a row or the feed's payload of it."""
+
+from typing import Any
+
+from django import template
+from django.utils import timezone
+
+from console.templatetags.sayso import moment
+
+register = template.Library()
+
+
+def _of(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
+
+
+@register.filter
+def machine_s(run: Any) -> float:
+    """Seconds in models and tools."""
+    return float(_of(run, "model_s") or 0) + float(_of(run, "tool_s") or 0)
+
+
+@register.filter
+def human_s(run: Any) -> float:
+    """Seconds waited for people, the wait that goes on now included."""
+    since = moment(_of(run, "waiting_since") or "")
+    now = (timezone.now() - since).total_seconds() if since else 0.0
+    return float(_of(run, "waiting_s") or 0) + max(now, 0.0)
+
+
+@register.filter
+def tokens(run: Any) -> int:
+    """Input and output tokens together."""
+    return int(_of(run, "input_tokens") or 0) + int(_of(run, "output_tokens") or 0)
+
+
+@register.filter
+def step_tokens(step: Any) -> int | None:
+    """Tokens of one step, or None when it used no model."""
+    usage = _of(step, "usage")
+    if not isinstance(usage, dict):
+        return None
+    return int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
+
+
+@register.filter
+def tries(step: Any) -> int:
+    """How often a step was tried."""
+    attempts = _of(step, "attempts")
+    return max(len(attempts), 1) if isinstance(attempts, list) else int(attempts or 1)
+
+
+@register.filter
+def took(step: Any) -> float | None:
+    """Seconds from a step's beginning to its end, or None while it goes on."""
+    began, ended = moment(_of(step, "started_at")), moment(_of(step, "ended_at"))
+    return (ended - began).total_seconds() if began and ended else None
+
+
+@register.filter
+def component(scope: str) -> str:
+    """The agent in a scope such as ``payer/model``."""
+    return str(scope).split("#", 1)[0].split("/", 1)[0]

@@ -1,0 +1,121 @@
+"""Pages of people and their organisation: log-in, switching, credentials, the audit record."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth import authenticate
+from django.contrib.auth import login as begin_session
+from django.contrib.auth import logout as end_session
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.audit.models import AuditRecord
+from console.tenants import access, actions
+from console.tenants.access import Actor, actor_of
+from console.tenants.models import Credential
+
+PAGE = 50
+_PLACES = {"run": "/runs/{}/", "request": "/queue/{}/", "credential": "/credentials/"}
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "POST"])
+def login(request: HttpRequest) -> HttpResponse:
+    """Log in. The answer to a wrong name and a wrong password is the same."""
+    given = request.POST if request.method == "POST" else request.GET
+    after = given.get("next", "")
+    if not url_has_allowed_host_and_scheme(after, {request.get_host()}, require_https=request.is_secure()):
+        after = "/queue/"
+    context: dict[str, Any] = {"next": after}
+    if request.method == "POST":
+        name = given.get("username", "").strip().replace("\x00", "")
+        user = authenticate(request, username=name, password=given.get("password", ""))
+        if user is not None:
+            begin_session(request, user)
+            return redirect(after)
+        context |= {"username": name, "error": "User name and password do not match. Both are case-sensitive."}
+    elif request.user.is_authenticated:
+        return redirect(after)
+    return render(request, "tenants/login.html", context, status=401 if "error" in context else 200)
+
+
+@require_POST
+def logout(request: HttpRequest) -> HttpResponse:
+    """Log out."""
+    end_session(request)
+    return redirect("login")
+
+
+@require_POST
+def switch(request: HttpRequest, slug: str) -> HttpResponse:
+    """Work in another of the signed-in person's organisations."""
+    actions.switch_tenant(request, slug)
+    return redirect("queue")
+
+
+@sensitive_post_parameters("api_key")
+@require_http_methods(["GET", "POST"])
+def credentials(request: HttpRequest) -> HttpResponse:
+    """How teams reach their models. Keys go in and never come out."""
+    actor = actor_of(request)
+    access.require(actor, "admin")
+    name, errors = request.POST.get("name", "").strip(), {}
+    if request.method == "POST":
+        fields = {field: request.POST.get(field, "").strip() for field in ("provider", "base_url", "api_key")}
+        try:
+            actions.put_credential(actor, name, **fields)
+            return redirect("/credentials/?" + urlencode({"saved": name}))
+        except actions.Invalid as fault:
+            errors = {fault.field: fault.message}
+    rows = list(access.all(Credential, actor).order_by("name"))
+    for row in rows:
+        mine = bool(errors) and row.name == name
+        row.typed = request.POST if mine else {"provider": row.provider, "base_url": row.base_url}  # type: ignore[attr-defined]
+        row.errors = errors if mine else {}  # type: ignore[attr-defined]
+    fresh = errors and all(row.name != name for row in rows)
+    context = {
+        "section": "credentials",
+        "credentials": rows,
+        "saved": request.GET.get("saved", "")[:100],
+        "fresh": {"typed": request.POST, "errors": errors} if fresh else {},
+    }
+    return render(request, "tenants/credentials.html", context, status=422 if errors else 200)
+
+
+@require_GET
+def audit(request: HttpRequest) -> HttpResponse:
+    """Who did what, newest first."""
+    actor = actor_of(request)
+    filters = {name: request.GET.get(name, "").strip().replace("\x00", "")[:100] for name in ("type", "object", "who")}
+    wanted = {"type": "object_type", "object": "object_id__startswith", "who": "actor_name__icontains"}
+    mine = AuditRecord.objects.filter(tenant_id=actor.tenant.id)
+    rows = mine.filter(**{wanted[name]: value for name, value in filters.items() if value})
+    after = request.GET.get("after", "")
+    if after.isdecimal() and len(after) < 19:
+        rows = rows.filter(id__lt=int(after))
+    found = list(rows.order_by("-id")[: PAGE + 1])
+    for record in found:
+        record.href = _place(actor, record)  # type: ignore[attr-defined]
+    context = {
+        "section": "audit",
+        "records": found[:PAGE],
+        "next": "?" + urlencode({**filters, "after": found[PAGE - 1].pk}) if len(found) > PAGE else "",
+        "filters": filters,
+        "filtered": any(filters.values()),
+        "types": mine.order_by("object_type").values_list("object_type", flat=True).distinct(),
+    }
+    return render(request, "tenants/audit.html", context)
+
+
+def _place(actor: Actor, record: AuditRecord) -> str:
+    """Where the object of a record can be looked at, or ""."""
+    if record.object_type == "credential" and actor.role != "admin":
+        return ""
+    return _PLACES.get(record.object_type, "").format(record.object_id)

@@ -1,0 +1,46 @@
+"""Every address of the product. The websockets' are in console/live/routing.py."""
+
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
+from django.views.generic import RedirectView
+
+from approvals import pages as queue_pages
+from approvals import run_pages
+from console.api import api
+from console.health import healthz, readyz
+from console.runs import pages as run_lists
+from console.tenants import pages as tenant_pages
+from console.workflows import pages as workflow_pages
+
+
+class Small(IntConverter):
+    """A whole number that fits the database's."""
+
+    regex = "[0-9]{1,9}"
+
+
+register_converter(Small, "small")
+
+urlpatterns = [
+    path("healthz", healthz),
+    path("readyz", readyz),
+    path("api/v1/", api.urls),
+    path("", RedirectView.as_view(pattern_name="queue"), name="home"),
+    path("login/", tenant_pages.login, name="login"),
+    path("logout/", tenant_pages.logout, name="logout"),
+    path("switch/<slug:slug>/", tenant_pages.switch, name="switch"),
+    path("queue/", queue_pages.queue, name="queue"),
+    path("queue/<uuid:request_id>/", queue_pages.item, name="queue-item"),
+    path("queue/<uuid:request_id>/decide/", queue_pages.decide, name="queue-decide"),
+    path("queue/<uuid:request_id>/seen/", queue_pages.seen, name="queue-seen"),
+    path("runs/", run_lists.runs, name="runs"),
+    path("runs/new/", run_lists.new, name="run-new"),
+    path("runs/<uuid:run_id>/", run_pages.run, name="run"),
+    path("runs/<uuid:run_id>/cancel/", run_pages.cancel, name="run-cancel"),
+    path("runs/<uuid:run_id>/retry/", run_lists.retry, name="run-retry"),
+    path("runs/<uuid:run_id>/steps/<small:seq>/", run_lists.step, name="run-step"),
+    path("workflows/", workflow_pages.workflows, name="workflows"),
+    path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
+    path("credentials/", tenant_pages.credentials, name="credentials"),
+    path("audit/", tenant_pages.audit, name="audit"),
+]

@@ -1,0 +1,151 @@
+"""Pages of workflows: which there are, and what each team may do without a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.dateparse import parse_duration
+from django.views.decorators.http import require_GET
+
+from console.templatetags.sayso import duration
+from console.tenants import access
+from console.tenants.access import actor_of
+from console.workflows import catalogue
+from console.workflows.behaviour import behaviour
+from console.workflows.models import Revision, Workflow
+
+Json = Any
+_OPEN = ("queued", "running", "waiting")
+_LIMITS = {
+    "max_turns": "turns",
+    "run_timeout": "machine time of a run",
+    "model_timeout": "one model call",
+    "tool_timeout": "one tool call",
+    "max_tokens": "tokens",
+    "max_cost": "cost",
+}
+
+
+@require_GET
+def workflows(request: HttpRequest) -> HttpResponse:
+    """Every workflow of the tenant."""
+    actor = actor_of(request)
+    rows = access.all(Workflow.objects.select_related("current"), actor)
+    found = list(rows.annotate(open_runs=Count("runs", filter=Q(runs__status__in=_OPEN))).order_by("name"))
+    for one in found:
+        first = behaviour(one.current.body)[:1] if one.current else []
+        one.says = one.description or (first[0] if first else "")  # type: ignore[attr-defined]
+    return render(request, "workflows/list.html", {"section": "workflows", "workflows": found})
+
+
+@require_GET
+def workflow(request: HttpRequest, slug: str) -> HttpResponse:
+    """One workflow: what its current revision, or an earlier one, lets the team do."""
+    actor = actor_of(request)
+    row = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
+    revision = _revision(row, request.GET.get("revision", ""))
+    body = revision.body if revision else {}
+    context = {
+        "section": "workflows",
+        "workflow": row,
+        "revision": revision,
+        "is_current": revision is not None and revision.pk == row.current_id,
+        "revisions": row.revisions.defer("body").order_by("-number")[:50],
+        "behaviour": behaviour(body) if revision else [],
+        "tools": _tools(body),
+        "rules": [_rule(rule) for rule in body.get("rules") or [] if isinstance(rule, dict)],
+        "agents": list(_agents(body)),
+        "team_kind": str((body.get("team") or {}).get("provider", "")).rsplit(".", 1)[-1],
+        "limits": [(_LIMITS.get(name, name), _limit(name, value)) for name, value in (body.get("limits") or {}).items()],
+        "may_start": actor.role in ("operator", "admin"),
+    }
+    return render(request, "workflows/detail.html", context)
+
+
+def _revision(row: Workflow, number: str) -> Revision | None:
+    if not number:
+        return row.current
+    found = row.revisions.filter(number=int(number)).first() if number.isdecimal() and len(number) < 9 else None
+    if found is None:
+        raise Http404("No such revision.")
+    return found
+
+
+def nodes(document: Json, component: str) -> Iterator[dict[str, Json]]:
+    """Every node of a component document that is of one type (agent, tool, team ...), outermost first."""
+    if isinstance(document, dict):
+        if document.get("component_type") == component:
+            yield document
+        for value in document.values():
+            yield from nodes(value, component)
+    elif isinstance(document, list):
+        for value in document:
+            yield from nodes(value, component)
+
+
+def _agents(body: dict[str, Json]) -> Iterator[dict[str, str]]:
+    stages = (body.get("oversight") or {}).get("stages") or {}
+    modes = {"ALWAYS": "every message is reviewed", "TERMINATE": "its result is reviewed", "NEVER": "not reviewed"}
+    for node in nodes(body.get("team"), "agent"):
+        config = node.get("config") or {}
+        name = str(config.get("name") or node.get("label") or "?")
+        model = ((config.get("model_client") or {}).get("config") or {}).get("model") or ""
+        about = str(config.get("description") or "").strip()
+        yield {"name": name, "description": about, "model": model, "mode": modes.get(stages.get(name), "")}
+
+
+def _tools(body: dict[str, Json]) -> list[dict[str, Json]]:
+    found: dict[str, dict[str, Json]] = {}
+    for node in nodes(body.get("team"), "tool"):
+        config = node.get("config") or {}
+        name = str(config.get("name") or "?")
+        catalogued = str(config.get("catalogue") or (body.get("tools") or {}).get(name) or name)
+        tool = {"name": name, "catalogue": catalogued, "version": config.get("version", 1), "risk": ""}
+        try:
+            spec = catalogue.get(catalogued, config.get("version"))
+        except catalogue.UnknownTool:
+            tool |= {"description": "No longer in the catalogue: calls of it fail.", "safety": "", "alone": False}
+        else:
+            tool |= {
+                "description": spec.description,
+                "safety": str(spec.safety),
+                "risk": spec.risk,
+                "version": spec.version,
+                "alone": spec.approval == "allow",
+            }
+        found.setdefault(name, tool)
+    return list(found.values())
+
+
+def _rule(rule: dict[str, Json]) -> dict[str, Json]:
+    match = rule.get("match") or {}
+    approvers = rule.get("approvers") or 1
+    people = "a person is asked" if approvers == 1 else f"{approvers} people are asked"
+    group = f", from {rule['group']}" if rule.get("group") else ""
+    says = {"allow": "may run alone", "deny": "never runs"}.get(str(rule.get("effect")), f"{people}{group}")
+    expires = _limit("timeout", rule["expires_in"]) if rule.get("expires_in") else ""
+    expiry = {"terminate": "the run ends", "escalate": "it is escalated"}.get(str(rule.get("on_expiry")), "it is rejected")
+    return {
+        "name": rule.get("name", ""),
+        "effect": rule.get("effect", ""),
+        "says": says,
+        "tool": match.get("tool", "*"),
+        "agent": match.get("agent", "*"),
+        "when": rule.get("when", ""),
+        "expires": expires,
+        "on_expiry": expiry,
+    }
+
+
+def _limit(name: str, value: Json) -> str:
+    """A limit with its unit."""
+    if name.endswith("timeout"):
+        span = parse_duration(str(value))
+        return duration(span.total_seconds()) if span else str(value)
+    if name == "max_cost":
+        return f"${value}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

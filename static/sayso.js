@@ -1,0 +1,210 @@
+// What makes the pages quicker than forms and links alone. Every page works without this file.
+(function () {
+  "use strict";
+
+  const $ = (selector, root) => (root || document).querySelector(selector);
+  const $$ = (selector, root) => Array.from((root || document).querySelectorAll(selector));
+  const csrf = () => JSON.parse(document.body.getAttribute("hx-headers") || "{}")["X-CSRFToken"] || "";
+
+  // Light or dark: the cookie is read by the server, so no page flashes.
+  function toggleTheme() {
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    document.cookie = "theme=" + root.dataset.theme + ";path=/;max-age=31536000;samesite=lax";
+  }
+
+  // Times: relative ones stay true, clocks are shown in the reader's zone (the title keeps UTC).
+  function lasting(seconds) {
+    const s = Math.floor(seconds), m = Math.floor(s / 60), h = Math.floor(s / 3600), d = Math.floor(s / 86400);
+    if (s < 60) return s + " s";
+    if (m < 60) return m + " min";
+    if (h < 24) return m % 60 ? h + " h " + (m % 60) + " min" : h + " h";
+    return h % 24 ? d + " d " + (h % 24) + " h" : d + " d";
+  }
+
+  function pad(number) { return String(number).padStart(2, "0"); }
+
+  function tellTime(element) {
+    const when = new Date(element.dateTime), past = Math.max((Date.now() - when) / 1000, 0);
+    const minutes = pad(when.getHours()) + ":" + pad(when.getMinutes());
+    const kind = element.dataset.time;
+    let text = element.textContent;
+    if (kind === "ago") text = past < 5 ? "just now" : lasting(past) + " ago";
+    else if (kind === "age") text = lasting(past);
+    else if (kind === "minutes") text = minutes;
+    else if (kind === "seconds") text = minutes + ":" + pad(when.getSeconds());
+    else if (kind === "day") text = when.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" }) + ", " + minutes;
+    else if (kind === "due") {
+      const left = (when - Date.now()) / 1000;
+      text = left < 0 ? "overdue " + lasting(-left) : "due " + lasting(Math.max(left, 60));
+      element.className = "due tone-" + (left < 1200 ? "harm" : left < 3600 ? "wait" : "later");
+    }
+    if (text !== element.textContent) element.textContent = text;
+  }
+
+  function tellTimes() { $$("time[data-time]").forEach(tellTime); }
+
+  // The queue: which entry is open, whether anything is left, how much waits.
+  function follow() {
+    const list = $("#queue-list");
+    if (!list) return;
+    const card = $("#card"), open = card && card.dataset.request, seen = new Set();
+    $$(":scope > li", list).forEach(function (item) {
+      if (item.id && seen.has(item.id)) return item.remove();
+      seen.add(item.id);
+      const link = $("a", item);
+      if (!link) return;
+      if (open && item.id === "request-" + open) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    });
+    const empty = $("#queue-empty");
+    if (empty) empty.hidden = seen.size > 0;
+  }
+
+  let asked = 0;
+  function recount() {
+    const say = $("#queue-say");
+    if (!say || asked) return;
+    asked = setTimeout(function () { asked = 0; htmx.trigger(say, "refresh"); }, 700);
+  }
+
+  function countShown() {
+    const say = $("#queue-say"), count = $("#waiting-count");
+    if (say && count) count.textContent = Number(say.dataset.total) ? Number(say.dataset.total).toLocaleString("en-GB") : "";
+  }
+
+  // The open request changed elsewhere: show it, unless that would throw away what is being typed.
+  function cardNews(text) {
+    const card = $("#card[data-request]");
+    if (!card || card.dataset.status !== "pending") return;
+    const gone = text.includes('data-remove="request-' + card.dataset.request + '"');
+    if (!gone && !text.includes('id="request-' + card.dataset.request + '"')) return;
+    const busy = $$("textarea, input:not([type=hidden]), select", card).some(function (field) {
+      return field.tagName === "SELECT" ? $$("option", field).some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue;
+    });
+    if (!busy) return showCard(location.pathname);
+    const news = $("#card-news");
+    news.replaceChildren();
+    const note = document.createElement("p"), link = document.createElement("a");
+    note.className = "note harm";
+    link.href = location.pathname;
+    link.textContent = "Show it";
+    note.append(gone ? "This was decided while you were typing. " : "This changed while you were typing. ", link);
+    news.append(note);
+  }
+
+  function showCard(path) { return htmx.ajax("GET", path, { target: "#card", select: "#card", swap: "outerHTML" }); }
+
+  function move(step) {
+    const links = $$("#queue-list > .item > a");
+    if (!links.length) return false;
+    const at = links.findIndex((link) => link.hasAttribute("aria-current"));
+    const link = links[Math.min(Math.max(at < 0 ? 0 : at + step, 0), links.length - 1)];
+    link.focus();
+    link.scrollIntoView({ block: "nearest" });
+    link.click();
+    return true;
+  }
+
+  function press(key) {
+    const button = $('#card [data-key="' + key + '"]');
+    if (!button || button.disabled) return false;
+    if (button.tagName !== "SUMMARY") { button.click(); return true; }
+    button.parentElement.open = true;
+    const field = $("textarea, input:not([type=hidden]), button", button.parentElement.querySelector("form"));
+    if (field) field.focus();
+    return true;
+  }
+
+  document.addEventListener("keydown", function (event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "Escape") {
+      const open = $$(".verdict details[open], .pop[open], .who[open]").pop();
+      if (open && !$("dialog[open]")) { open.open = false; $("summary", open).focus(); }
+      return;
+    }
+    if (typing || $("dialog[open]")) return;
+    let done = false;
+    if (event.key === "j") done = move(1);
+    else if (event.key === "k") done = move(-1);
+    else if ("aerm".includes(event.key)) done = press(event.key);
+    else if (event.key === "/") { $("#find").focus(); done = true; }
+    else if (event.key === "?") { $("#keys").showModal(); done = true; }
+    if (done) event.preventDefault();
+  });
+
+  document.addEventListener("click", function (event) {
+    if (event.target.closest("[data-theme-toggle]")) toggleTheme();
+    if (event.target.closest("[data-next]") && !matchMedia("(max-width: 820px)").matches && move(1)) event.preventDefault();
+    $$(".pop[open], .who[open]").forEach(function (open) { if (!open.contains(event.target)) open.open = false; });
+  });
+
+  document.addEventListener("change", function (event) {
+    const field = event.target;
+    if (field.dataset.reload) location.href = field.dataset.reload + encodeURIComponent(field.value);
+    else if (field.tagName === "SELECT" && field.form && field.form.hasAttribute("data-autosubmit")) field.form.requestSubmit();
+  });
+
+  // Who saw what: listed for a second, and read to the end. Opening is recorded by the server.
+  const told = new Set();
+  function tellSeen(address, what) {
+    if (told.has(what + address)) return;
+    told.add(what + address);
+    fetch(address, { method: "POST", headers: { "X-CSRFToken": csrf() }, body: new URLSearchParams({ what: what }), keepalive: true });
+  }
+  const watcher = new IntersectionObserver(function (entries) {
+    entries.forEach(function (entry) {
+      const element = entry.target;
+      element.inView = entry.isIntersecting;
+      if (!entry.isIntersecting) return;
+      setTimeout(function () {
+        if (!element.inView || !element.isConnected) return;
+        watcher.unobserve(element);
+        if (element.dataset.seen) tellSeen(element.dataset.seen, "read");
+        else tellSeen("/queue/" + element.id.slice("request-".length) + "/seen/", "shown");
+      }, 1000);
+    });
+  });
+  function watch() { $$("#queue-list > .item, #card-end").forEach((element) => watcher.observe(element)); }
+
+  function announce(card) {
+    const words = card && card.dataset.announce;
+    if (words) $("#announce").textContent = words;
+  }
+
+  document.addEventListener("htmx:wsBeforeMessage", function (event) { cardNews(event.detail.message); });
+  document.addEventListener("live:changed", function () {
+    tellTimes();
+    follow();
+    recount();
+    watch();
+    const status = $("#run-status"), actions = $("#run-actions");
+    if (status && actions && actions.dataset.status !== status.dataset.status) {
+      actions.dataset.status = status.dataset.status;
+      htmx.trigger(actions, "refresh");
+    }
+  });
+  document.addEventListener("htmx:afterSettle", function (event) {
+    tellTimes();
+    follow();
+    countShown();
+    watch();
+    if (event.target.id === "card" || event.detail.target.id === "card") announce($("#card"));
+    const body = $("#step-dialog-body");
+    if (body && event.detail.target === body) $("#step-dialog").showModal();
+  });
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    // A refused decision is an answer too: 4xx pages that carry a card are shown.
+    if ([409, 422].includes(event.detail.xhr.status)) { event.detail.shouldSwap = true; event.detail.isError = false; }
+  });
+  document.addEventListener("htmx:historyRestore", follow);
+
+  $$("[data-script]").forEach(function (element) { element.hidden = false; });
+  $$("[data-noscript]").forEach(function (element) { element.hidden = true; });
+  tellTimes();
+  follow();
+  watch();
+  setInterval(tellTimes, 15000);
+})();
