@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from console.up import places
 from console.up.processes import alive, command_of, leash
 
@@ -164,6 +166,12 @@ class Valkey:
                 return probe.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+    def forget(self, pattern: str) -> None:
+        """Delete the keys that match ``pattern``. Raises redis.RedisError."""
+        with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5) as client:
+            for key in client.scan_iter(pattern, count=1000):
+                client.delete(key)
 
 
 def wait(store: Postgres | Valkey, process: subprocess.Popen[bytes], seconds: float = 15) -> None:

@@ -105,26 +105,35 @@ class Supervisor:
 
     async def start(self) -> None:
         """Bring it all up. Raises Refused."""
-        began = time.monotonic()
+        marks = [("", time.monotonic())]
+
+        def mark(stage: str) -> None:
+            marks.append((stage, time.monotonic()))
+
         self.env.update(instance.keys(self.data))
         await asyncio.gather(self._database(), self._broker())
+        mark("stores")
         self.env["SAYSO_URL"] = self.url
-        before = instance.load(self.data)
+        last = instance.load(self.data)
         demo_port = 0
         if self.demo:
-            demo_port = free_port(before.get("demo_model_port"))
+            demo_port = free_port(last.get("demo_model_port"))
             self.env["SAYSO_DEMO_MODEL_URL"] = f"http://127.0.0.1:{demo_port}/v1"
         instance.save(
             self.data, {"url": self.url, "pid": os.getpid(), "env": self.env, "demo_model_port": demo_port or None}
         )
         await self._command("migrate", "--database", "owner", "--noinput", "-v", "0", "--skip-checks")
+        mark("migrations")
         if self.demo:
             await self._command("demo", "--seed")
+            mark("demo")
         await self._applications(demo_port)
+        mark("processes")
         seeded = json.loads(await self._command("demo", "--json")) if self.demo else None
         self.log.write(banner.text(self.url, self.data, seeded, self.options.workers))
         self.log.open(replay=False)
-        self.log.line("up", f"ready after {time.monotonic() - began:.1f} s; Ctrl-C stops it")
+        took = ", ".join(f"{stage} {at - before:.1f}" for (_, before), (stage, at) in zip(marks, marks[1:], strict=False))
+        self.log.line("up", f"ready after {time.monotonic() - marks[0][1]:.1f} s ({took}); Ctrl-C stops it")
         gc.collect()
 
     async def _database(self) -> None:
@@ -143,6 +152,7 @@ class Supervisor:
         if self.own_broker:
             valkey = Valkey(self.data / "valkey", places.runtime(self.data))
             await self._store(valkey)
+            await asyncio.to_thread(valkey.forget, "sayso:worker:*")  # workers of an earlier time are not there any more
             self.env["REDIS_URL"] = valkey.url
 
     async def _store(self, store: Postgres | Valkey) -> None:
@@ -166,7 +176,7 @@ class Supervisor:
             )
         web = [python, "-m", "console.web", "--fd", str(self.door.fileno())]
         children.append(self._application("web", web, self._answers("/healthz"), pass_fds=[self.door.fileno()]))
-        celery = [python, "-m", "celery", "-A", "console.celery"]
+        celery = [python, "-m", "celery", "-A", "console.celery", "--quiet"]
         for n in range(1, self.options.workers + 1):
             # The inbox of hints is short-lived, the lease decides: no gossip, no mingle, no events.
             argv = [*celery, "worker", "-P", "threads", "-c", "16", "-n", f"w{n}@%h", "-l", "info"]
