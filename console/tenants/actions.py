@@ -137,7 +137,7 @@ def put_credential(actor: Actor, name: str, *, provider: str, base_url: str, api
             raise Invalid("api_key", "A new credential needs a key.")
         if not api_key and before is not None and before.base_url != base_url:
             raise Invalid("api_key", "Another address needs the key again.")
-        fields = {"provider": provider, "base_url": base_url, "updated_by": actor.name[:200]}
+        fields: dict[str, str | bytes] = {"provider": provider, "base_url": base_url, "updated_by": actor.name[:200]}
         if api_key:
             fields["sealed_key"] = crypto.seal(actor.tenant.id, "credential", api_key.encode())
         credential, _ = Credential.objects.update_or_create(tenant=actor.tenant, name=name, defaults=fields)

@@ -11,7 +11,7 @@ wrapper raises UnscopedQuery instead whenever a walled table is named outside a 
 import functools
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -54,7 +54,7 @@ def current() -> Scope | None:
     return getattr(connections[DEFAULT_DB_ALIAS], "sayso_scope", None)
 
 
-def tenant_scope(tenant: HasId | UUID) -> Any:
+def tenant_scope(tenant: HasId | UUID) -> AbstractContextManager[None]:
     """A context manager: one transaction that sees the rows of one tenant.
 
     Inside another scope it is part of that scope's transaction and narrows or changes what is seen until it ends. An
@@ -63,7 +63,7 @@ def tenant_scope(tenant: HasId | UUID) -> Any:
     return _enter(Scope("tenant", str(tenant if isinstance(tenant, UUID) else tenant.id)))
 
 
-def system_scope(reason: str) -> Any:
+def system_scope(reason: str) -> AbstractContextManager[None]:
     """A context manager: one transaction that sees every tenant's rows. The reason is logged."""
     if not reason:
         raise ValueError("A system scope needs a reason.")
@@ -71,7 +71,7 @@ def system_scope(reason: str) -> Any:
     return _enter(Scope("system", reason))
 
 
-def user_scope(user_id: UUID) -> Any:
+def user_scope(user_id: UUID) -> AbstractContextManager[None]:
     """A context manager: one transaction that sees one user's memberships and their tenants, nothing else walled."""
     return _enter(Scope("user", str(user_id)))
 

@@ -105,5 +105,7 @@ def _actor(tenant_id: UUID, digest: str) -> Actor | None:
             return None
         holder = token.service
     if token.last_used_at is None or now - token.last_used_at > _USED_EVERY:
-        ApiToken.objects.filter(tenant_id=tenant_id, id=token.id).update(last_used_at=now)
+        # The caller's transaction holds this row from here on: another call of the same token must not wait for it.
+        free = ApiToken.objects.filter(tenant_id=tenant_id, id=token.id).select_for_update(skip_locked=True)
+        ApiToken.objects.filter(id__in=free.values("id")).update(last_used_at=now)
     return Actor(tenant=token.tenant, role=token.role, kind="token", id=holder.id, name=holder.name, token_id=token.id)
