@@ -28,7 +28,9 @@ def test_a_foreign_id_is_not_found_even_where_the_database_would_show_it(world):
         assert list(access.all(ServiceAccount.objects.order_by("name"), world.fabrikam.operator.actor)) == [service]
 
 
-@pytest.mark.parametrize("bad", ["", "nonsense", "0" * 500, "\x00", None, 7, "ffffffff-ffff-ffff-ffff-ffffffffffff", [1]])
+@pytest.mark.parametrize(
+    "bad", ["", "nonsense", "0" * 500, "\x00", None, 7, "ffffffff-ffff-ffff-ffff-ffffffffffff", [1]]
+)
 def test_a_malformed_id_is_not_found_and_the_transaction_lives_on(world, bad):
     with world.northwind.scope():
         with pytest.raises(NotFound):
@@ -122,7 +124,9 @@ def test_a_credential_is_sealed_replaced_and_recorded_without_its_key(world):
         assert [detail["key_changed"] for _, _, detail in audit(north, "credential.put")] == [True, True, False]
         assert "sk-" not in str([row.detail for row in AuditRecord.objects.all()])
         with pytest.raises(actions.Invalid, match="needs the key again"):
-            actions.put_credential(north.admin.actor, "default", provider="azure", base_url="https://evil.example", api_key="")
+            actions.put_credential(
+                north.admin.actor, "default", provider="azure", base_url="https://evil.example", api_key=""
+            )
 
 
 @pytest.mark.parametrize(

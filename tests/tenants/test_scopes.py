@@ -12,7 +12,9 @@ from console.tenants.scopes import UnscopedQuery, system_scope, tenant_scope, us
 
 def settings_now():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_user, current_setting('sayso.tenant', true), current_setting('sayso.user', true)")
+        cursor.execute(
+            "SELECT current_user, current_setting('sayso.tenant', true), current_setting('sayso.user', true)"
+        )
         return tuple(value or "" for value in cursor.fetchone())
 
 

@@ -149,7 +149,8 @@ def test_a_wall_can_be_taken_down_and_put_up_again():
     def catalogue():
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT relname, relrowsecurity, relforcerowsecurity, (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid),"
+                "SELECT relname, relrowsecurity, relforcerowsecurity,"
+                " (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid),"
                 " (SELECT count(*) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f'),"
                 " (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)"
                 " FROM pg_class c WHERE relname IN ('brickwork_room', 'brickwork_chair') ORDER BY relname"
