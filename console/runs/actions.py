@@ -41,6 +41,7 @@ __all__ = [
     "Refused",
     "claim",
     "finish",
+    "lose",
     "park",
     "release",
     "renew",
@@ -183,7 +184,7 @@ def park(
         [wake_seen, wake_seen, wake_seen, wake_at, wake_seen, for_person, _id(run), token],
         totals,
     )
-    return _let_go(rows)
+    return _tell_let_go(rows)
 
 
 def release(run: Run | UUID, token: int, totals: Totals | None = None) -> bool:
@@ -194,7 +195,21 @@ def release(run: Run | UUID, token: int, totals: Totals | None = None) -> bool:
         [_id(run), token],
         totals,
     )
-    return _let_go(rows)
+    return _tell_let_go(rows)
+
+
+def lose(run: Run | UUID, token: int, losses: int) -> bool:
+    """The lease of a worker has run out: make the run ready for another. ``losses`` is how many there were in a row.
+
+    False: the worker is back, or somebody was first.
+    """
+    rows = _update(
+        "status = 'queued', ready_at = clock_timestamp(), lost_leases = %s, leased_at = NULL, lease_until = NULL,"
+        " lease_owner = '', active_s = active_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM lease_until - leased_at), 0))",
+        "id = %s AND status = 'running' AND token = %s AND lease_until < clock_timestamp()",
+        [losses, _id(run), token],
+    )
+    return _tell_let_go(rows)
 
 
 def finish(
@@ -339,7 +354,7 @@ def _update(
     return list(Run.objects.raw(sql, [*parameters, *values[split:]]))
 
 
-def _let_go(rows: list[Run]) -> bool:
+def _tell_let_go(rows: list[Run]) -> bool:
     if not rows:
         return False
     run = rows[0]

@@ -1,0 +1,235 @@
+"""One run's turn in this process: claim it, rebuild it, let the engine advance it, and let go of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from approvals import actions as approvals
+from console.agents.clients import Clients
+from console.agents.team import run_team
+from console.durable import engine
+from console.durable.errors import Fenced
+from console.durable.run import Run as EngineRun
+from console.durable.steps import Finished, Json, Lost, Outcome, Step, Stopped, Suspended
+from console.hosting import lending
+from console.hosting.database import Database
+from console.hosting.gates import HostGates
+from console.hosting.watching import Watcher
+from console.runs import actions, feed, record, totals
+from console.runs.journal import PostgresJournal
+from console.runs.models import Run
+from console.runs.reasons import StopReason
+from console.runs.writer import JournalError, Writer
+from console.tenants import crypto
+from console.tenants.scopes import system_scope
+from console.workflows.models import Revision
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Means:
+    """What every turn in this process shares."""
+
+    name: str  # of the worker: who holds the lease
+    database: Database
+    writer: Writer
+    clients: Clients
+    ephemeral: Callable[[str, str, dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A run under our lease, with everything that rebuilding it takes. ``fault`` says why it cannot be rebuilt."""
+
+    run: Run
+    token: int
+    wake: int
+    steps: list[Step] = field(default_factory=list)
+    told: int = -1
+    task: Json = None
+    keys: dict[str, lending.Key] = field(default_factory=dict)
+    fault: str = ""
+
+
+class Turn:
+    """A claimed run in the hands of this process. All of it happens on the loop."""
+
+    def __init__(self, means: Means, claimed: Claimed) -> None:
+        self._means = means
+        self._claimed = claimed
+        self.run_id = claimed.run.id
+        self.token = claimed.token
+        self.handle = engine.Handle()
+        self.gates = HostGates(means.database, claimed.run, claimed.wake)
+        self.journal = PostgresJournal(means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read)
+        self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
+        self._timed_out = False
+
+    def seen(self, wake: int, cancel: bool) -> None:
+        """What a look at the run's row said: decisions may have come, or it is to be cancelled."""
+        if cancel:
+            self.handle.cancel()
+        elif wake > self.gates.wake_seen:
+            self.handle.poke()
+
+    async def take(self) -> None:
+        """Advance the run as far as it goes, and write what it came to."""
+        run = self._claimed.run
+        self.journal.tell("status", actions.status_payload(run))
+        try:
+            outcome = await self._advance()
+            await self.journal.flush()
+        except Fenced:
+            outcome = Lost()
+        except JournalError as error:
+            outcome = Stopped("tool_error", f"A step could not be recorded. {error}")
+        finally:
+            self._watcher.close()
+        await self._let_go(outcome)
+
+    async def _advance(self) -> Outcome:
+        run = self._claimed.run
+        if self._claimed.fault:
+            return Stopped("invalid_input", self._claimed.fault)
+        if run.cancel_requested:
+            return Stopped("cancelled")
+        timer = None
+        if run.deadline_s is not None:
+            left = run.deadline_s - run.active_s
+            timer = asyncio.get_running_loop().call_later(max(left, 0), self._time_out, context=contextvars.Context())
+        try:
+            outcome = await engine.advance(
+                self._main,
+                run_id=str(run.id),
+                journal=self.journal,
+                gates=self.gates,
+                clock=_now,
+                observer=self._watcher,
+                handle=self.handle,
+                started_at=run.started_at,
+            )
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if self._timed_out and isinstance(outcome, Stopped) and outcome.reason == "cancelled":
+            return Stopped("timeout", f"The run worked for more than the {run.deadline_s:g} s that it may.")
+        return outcome
+
+    async def _main(self, run: EngineRun) -> Json:
+        claimed = self._claimed
+        body = claimed.run.revision.body
+        lent = lending.Lent(body, claimed.keys, self._means.clients)
+        try:
+            return await run_team(run, body=body, task=claimed.task, environment=lent, emit=self._watcher.message)
+        except (ValueError, KeyError, TypeError, ImportError) as error:
+            if self.journal.steps:
+                raise  # the team had begun: the engine says what went wrong
+            await run.stop("invalid_input", f"The team cannot be built: {type(error).__name__}: {error}")
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self.handle.cancel()
+
+    async def _read(self) -> list[Step]:
+        return self._claimed.steps
+
+    async def _let_go(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Lost):
+            log.info("run %s is advanced by somebody else now", self.run_id)
+            return
+        ended = await self._means.database.run(
+            _write_outcome,
+            self._claimed.run,
+            self.token,
+            self.gates.wake_seen,
+            outcome,
+            totals.of(self.journal.steps.values()),
+        )
+        if not ended:
+            log.info("run %s was taken over, or ended by a person", self.run_id)
+
+
+async def claim(means: Means, run_id: str) -> Turn | None:
+    """Claim a run; None when it is not there to be claimed: somebody has it, it waits, or it is over."""
+    claimed = await means.database.run(_claim, run_id, means.name)
+    return None if claimed is None else Turn(means, claimed)
+
+
+def _claim(run_id: str, owner: str) -> Claimed | None:
+    with system_scope("a worker claims a run"):
+        claim = actions.claim(run_id, owner)
+        if claim is None:
+            return None
+        run = claim.run
+        run.revision = _revision(run.revision_id)
+        run.workflow, run.tenant = run.revision.workflow, run.revision.tenant
+        claimed = Claimed(run, claim.token, claim.wake)
+        try:
+            crypto.warm(run.tenant_id)
+            claimed.steps = record.steps(run.id)
+            claimed.task = crypto.unseal_json(run.tenant_id, "run.input", bytes(run.sealed_input))
+            claimed.keys = lending.keys_for(run.tenant_id, run.revision.body)
+        except (crypto.SealError, ValueError) as error:
+            claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
+        claimed.told = _told(run.id)
+        return claimed
+
+
+@lru_cache(maxsize=512)
+def _revision(revision_id: UUID) -> Revision:
+    """A revision never changes, and neither do the slugs of its workflow and tenant."""
+    return Revision.objects.select_related("workflow", "tenant").get(pk=revision_id)
+
+
+def _told(run_id: UUID) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COALESCE(MAX(index), -1) FROM runs_feedevent WHERE topic = %s AND kind = 'message'",
+            [feed.run_topic(run_id)],
+        )
+        found: int = cursor.fetchone()[0]
+        return found
+
+
+def _write_outcome(run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals) -> bool:
+    with system_scope("a worker lets go of a run"):
+        if isinstance(outcome, Suspended):
+            if outcome.shutdown:
+                return actions.release(run.id, token, used)
+            wake_at = _now() + outcome.wake_after if outcome.wake_after is not None else None
+            return actions.park(run.id, token, wake_seen, wake_at, used, for_person=bool(outcome.parked))
+        reason, detail, result = _end(outcome)
+        return approvals.finish_run(run.id, token, reason.about.status, reason, detail, result, used)
+
+
+def _end(outcome: Outcome) -> tuple[StopReason, str, Json]:
+    """The stop reason, AutoGen's own words or what happened, and the result."""
+    if isinstance(outcome, Finished):
+        value = outcome.value if isinstance(outcome.value, dict) else {}
+        return _reason(value.get("stop_reason", "completed")), str(value.get("stop_detail") or ""), value.get("result")
+    if isinstance(outcome, Stopped):
+        return _reason(outcome.reason), outcome.detail, None
+    raise TypeError(f"{outcome!r} is no end of a run")
+
+
+def _reason(word: str) -> StopReason:
+    try:
+        return StopReason(word)
+    except ValueError:
+        log.error("unknown stop reason %r", word)
+        return StopReason.TOOL_ERROR
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

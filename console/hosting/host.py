@@ -1,0 +1,192 @@
+"""The process: one event loop in a thread of its own, slots for live runs, and a way to leave within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+from uuid import UUID
+
+from console.agents.clients import Clients
+from console.durable.loop import new_loop
+from console.hosting import advancing
+from console.hosting.advancing import Means, Turn
+from console.hosting.database import Database
+from console.hosting.leases import LeaseKeeper
+from console.hosting.watching import Ephemerals
+from console.runs import actions
+from console.runs.writer import Writer
+from console.tenants.scopes import system_scope
+
+log = logging.getLogger(__name__)
+
+SLOTS = 256  # live runs a process holds; what comes beyond waits here unclaimed, runs that have begun first
+GRACE = 8.0  # seconds for all runs to let go when the process leaves
+
+
+class Host:
+    """Advances runs. ``admit`` may be called from any thread; the rest of the work is done on the loop."""
+
+    def __init__(self, name: str, slots: int = SLOTS) -> None:
+        self.name = name
+        self.slots = slots
+        self.database = Database()
+        self._loop = new_loop()
+        self._writer = Writer()
+        self._ephemerals = Ephemerals()
+        self._clients = Clients()
+        self._means = Means(name, self.database, self._writer, self._clients, self._ephemerals.send)
+        self._live: dict[UUID, Turn] = {}
+        self._busy: set[str] = set()  # claimed here, or on the way to it
+        self._again: dict[str, bool] = {}  # asked for while busy
+        self._queue: list[tuple[bool, int, str]] = []
+        self._queued: set[str] = set()
+        self._order = itertools.count()
+        self._leaving = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keeper = LeaseKeeper(name, self._held, self._renewed, self._nudged)
+        self._thread = threading.Thread(target=self._run, name="runs", daemon=True)
+
+    # From any thread
+
+    def start(self) -> None:
+        """Start the loop and the lease keeper."""
+        self._thread.start()
+        self._keeper.start()
+
+    def admit(self, run_id: str, resume: bool = False) -> None:
+        """Advance this run when there is a slot. Saying so twice is harmless."""
+        self._post(self._admit, run_id, resume)
+
+    def leave(self) -> None:
+        """Begin to leave: every run is suspended and given back, and nothing is admitted any more."""
+        self._post(self._suspend_all)
+
+    def close(self, timeout: float = GRACE) -> bool:
+        """Leave, and return when every run is given back (False: some were not in time; their leases run out)."""
+        if not self._thread.is_alive():
+            return True
+        done: Future[bool] = asyncio.run_coroutine_threadsafe(self._drain(timeout), self._loop)
+        drained = done.result(timeout + 5)
+        self._keeper.close()
+        self._writer.close()
+        self._ephemerals.close()
+        self.database.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        return drained
+
+    @property
+    def live(self) -> int:
+        """How many runs this process holds now."""
+        return len(self._live)
+
+    def _post(self, callback: Callable[..., object], *args: Any) -> None:
+        self._loop.call_soon_threadsafe(callback, *args, context=contextvars.Context())
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    # On the loop
+
+    def _admit(self, run_id: str, resume: bool) -> None:
+        if self._leaving:
+            return  # still ready in the database: another worker's sweep finds it
+        if run_id in self._busy:
+            self._again[run_id] = resume
+        elif run_id not in self._queued:
+            self._queued.add(run_id)
+            heapq.heappush(self._queue, (not resume, next(self._order), run_id))
+            self._fill()
+
+    def _fill(self) -> None:
+        while self._queue and len(self._busy) < self.slots and not self._leaving:
+            _, _, run_id = heapq.heappop(self._queue)
+            self._queued.discard(run_id)
+            self._busy.add(run_id)
+            task = self._loop.create_task(self._take(run_id), context=contextvars.Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, run_id: str) -> None:
+        turn: Turn | None = None
+        try:
+            turn = await advancing.claim(self._means, run_id)
+            if turn is not None:
+                self._live[turn.run_id] = turn
+                if self._leaving:
+                    turn.handle.suspend()
+                await turn.take()
+        except Exception:
+            # Whatever it was, the run is as good as its record: the lease runs out, somebody tries again, and after
+            # three times in a row without a step the run ends as worker_lost.
+            log.exception("run %s: its turn broke off", run_id)
+        finally:
+            if turn is not None:
+                self._live.pop(turn.run_id, None)
+            self._busy.discard(run_id)
+            again = self._again.pop(run_id, None)
+            if again is not None:
+                self._admit(run_id, again)
+            self._fill()
+
+    def _suspend_all(self) -> None:
+        self._leaving = True
+        for turn in list(self._live.values()):
+            turn.handle.suspend()
+
+    async def _drain(self, timeout: float) -> bool:
+        self._suspend_all()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout)
+        await self._clients.close()
+        return not self._tasks
+
+    # The lease keeper's threads
+
+    def _held(self) -> list[tuple[UUID, int]]:
+        return [(turn.run_id, turn.token) for turn in list(self._live.values())]
+
+    def _renewed(self, held: list[tuple[UUID, int]], found: dict[UUID, tuple[int, bool]]) -> None:
+        self._post(self._heard, held, found)
+
+    def _nudged(self, run_id: str) -> None:
+        self._post(self._look, run_id)
+
+    # On the loop again
+
+    def _heard(self, held: list[tuple[UUID, int]], found: dict[UUID, tuple[int, bool]]) -> None:
+        for run_id, token in held:
+            turn = self._live.get(run_id)
+            if turn is None or turn.token != token:
+                continue
+            if run_id in found:
+                turn.seen(*found[run_id])
+            else:
+                turn.handle.lose()
+
+    def _look(self, run_id: str) -> None:
+        turn = next((turn for turn in self._live.values() if str(turn.run_id) == run_id), None)
+        if turn is not None and not self._leaving:
+            task = self._loop.create_task(self._look_at(turn), context=contextvars.Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _look_at(self, turn: Turn) -> None:
+        held = [(turn.run_id, turn.token)]
+        self._heard(held, await self.database.run(_renew, held))
+
+
+def _renew(held: list[tuple[UUID, int]]) -> dict[UUID, tuple[int, bool]]:
+    with system_scope("a worker looks at a run it holds"):
+        return actions.renew(held)

@@ -1,0 +1,87 @@
+"""What the host lends to a team: tools of the catalogue, model clients with the tenant's credentials, prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from autogen_core.models import ChatCompletionClient
+from genai_prices import Usage, calc_price
+
+from console.agents.clients import Clients
+from console.agents.tools import ToolSpec
+from console.tenants import crypto
+from console.tenants.models import Credential
+from console.workflows import catalogue
+
+
+class NoCredential(Exception):
+    """The revision names a credential that the tenant does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A credential, opened."""
+
+    name: str
+    provider: str
+    base_url: str
+    api_key: str
+
+
+def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
+    """The credentials that a revision names, by name; those that are missing are left out. Call inside a scope."""
+    rows = Credential.objects.filter(tenant_id=tenant_id, name__in=set(_names(body).values()))
+    return {
+        row.name: Key(
+            row.name,
+            row.provider,
+            row.base_url,
+            crypto.unseal(tenant_id, "credential", bytes(row.sealed_key)).decode(),
+        )
+        for row in rows
+    }
+
+
+class Lent:
+    """The Environment of one run's team."""
+
+    def __init__(self, body: Mapping[str, Any], keys: Mapping[str, Key], clients: Clients) -> None:
+        self._names = _names(body)
+        self._keys = keys
+        self._clients = clients
+
+    def tool(self, name: str, version: int) -> ToolSpec:
+        """The pinned tool. Raises catalogue.UnknownTool (a KeyError)."""
+        return catalogue.get(name, version)
+
+    def model_client(self, agent: str, config: Mapping[str, Any]) -> ChatCompletionClient:
+        """A client for the agent's model. Raises NoCredential."""
+        name = self._names.get(agent) or self._names.get("*") or "default"
+        key = self._keys.get(name)
+        if key is None:
+            raise NoCredential(f"There is no credential {name!r}; an admin can add it under Credentials.")
+        return self._clients.get(api_key=key.api_key, base_url=key.base_url or None, config=config)
+
+    def price(self, model: str, usage: Mapping[str, int]) -> str | None:
+        """US dollars for a call, or None when nobody knows the model's price."""
+        return price(model, usage.get("input_tokens", 0), usage.get("output_tokens", 0))
+
+
+@lru_cache(maxsize=4096)
+def price(model: str, input_tokens: int, output_tokens: int) -> str | None:
+    """US dollars as a decimal string by genai-prices' offline data; None for a model that it does not know."""
+    try:
+        found = calc_price(Usage(input_tokens=input_tokens, output_tokens=output_tokens), model_ref=model)
+    except LookupError:
+        return None
+    return format(Decimal(found.total_price).quantize(Decimal("0.000001")), "f")
+
+
+def _names(body: Mapping[str, Any]) -> dict[str, str]:
+    given = body.get("credential") or "default"
+    return {"*": given} if isinstance(given, str) else {"*": "default", **given}

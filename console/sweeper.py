@@ -1,0 +1,85 @@
+"""What time does: lost wake-ups, expired leases, runs and approvals that are due. Asked every second, by every worker."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db import connection
+from django.utils import timezone
+
+from approvals import actions as approvals
+from console.runs import actions, wakeups
+from console.runs.reasons import StopReason
+from console.tenants.scopes import system_scope
+
+log = logging.getLogger(__name__)
+
+LIMIT = 200  # rows of each kind in one sweep
+FORGOTTEN = timedelta(seconds=2)  # a ready run that nobody has claimed for so long has lost its wake-up
+LOSSES = 3  # leases lost in a row without a step
+
+
+def sweep() -> int:
+    """Do all of it once; returns how many runs and requests were touched. Call outside any scope."""
+    return lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due()
+
+
+def lost_wake_ups() -> int:
+    """Send the wake-up of every ready run again that nobody has claimed; harmless where it was only late."""
+    with system_scope("sweeping: lost wake-ups"), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, started_at IS NOT NULL FROM runs_run WHERE status = 'queued' AND ready_at < clock_timestamp() - %s"
+            " ORDER BY ready_at LIMIT %s",
+            [FORGOTTEN, LIMIT],
+        )
+        found = cursor.fetchall()
+    for run_id, resume in found:
+        if not wakeups.send(run_id, resume=resume):
+            break  # no broker: the next sweep is due soon enough
+    return len(found)
+
+
+def expired_leases() -> int:
+    """Make runs ready whose worker is gone; after three losses in a row without a step they end as worker_lost."""
+    with system_scope("sweeping: expired leases"), connection.cursor() as cursor:
+        cursor.execute(_EXPIRED, [LIMIT])
+        found = cursor.fetchall()
+    for run_id, token, losses in found:
+        with system_scope("sweeping: an expired lease"):
+            if losses >= LOSSES:
+                ended = approvals.finish_run(
+                    run_id,
+                    token,
+                    StopReason.WORKER_LOST.about.status,
+                    StopReason.WORKER_LOST,
+                    f"{losses} workers in a row stopped without recording a step.",
+                )
+                log.error("run %s ends as worker_lost", run_id) if ended else None
+            elif actions.lose(run_id, token, losses):
+                log.warning("run %s: its worker is gone (%d in a row)", run_id, losses)
+    return len(found)
+
+
+def due_runs() -> int:
+    """Make waiting runs ready whose time has come: a call that was interrupted has timed out by now."""
+    with system_scope("sweeping: runs that are due"), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM runs_run WHERE wake_at <= %s AND status = 'waiting' ORDER BY wake_at LIMIT %s",
+            [timezone.now(), LIMIT],
+        )
+        found = [row[0] for row in cursor.fetchall()]
+    for run_id in found:
+        with system_scope("sweeping: a run that is due"):
+            actions.wake(run_id)
+    return len(found)
+
+
+# A step under the lost token says that the worker got somewhere: then this is the first loss in a row.
+_EXPIRED = """
+SELECT r.id, r.token,
+       CASE WHEN EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = r.id AND s.token = r.token)
+            THEN 1 ELSE r.lost_leases + 1 END
+FROM runs_run r WHERE r.status = 'running' AND r.lease_until < clock_timestamp()
+ORDER BY r.lease_until LIMIT %s
+"""

@@ -1,0 +1,90 @@
+"""The worker: Celery's tasks and signals, and the one Host of the process. It holds no rules.
+
+Start it as ``celery -A console.celery worker -P threads``: tasks only hand a run to the host and return, so a few threads
+are enough for hundreds of runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+from celery import signals
+
+from console import startup, sweeper
+from console.celery import app
+from console.hosting.host import SLOTS, Host
+
+log = logging.getLogger(__name__)
+
+_host: Host | None = None
+_sweeping: Future[int] | None = None
+_lock = threading.Lock()
+
+
+def host() -> Host:
+    """This process's host. Raises RuntimeError where the process is no worker."""
+    if _host is None:
+        raise RuntimeError(
+            "this process is not a worker: runs are advanced by celery -A console.celery worker -P threads"
+        )
+    return _host
+
+
+@app.task(name="console.worker.advance_run", ignore_result=True)
+def advance_run(run_id: str, resume: bool = False) -> None:
+    """Advance this run when there is a slot; ``resume`` says that it has begun. Deliveries may repeat."""
+    host().admit(run_id, resume)
+
+
+@app.task(name="console.worker.sweep", ignore_result=True)
+def sweep() -> None:
+    """What time does; see console.sweeper. Skipped while the sweep before it is under way."""
+    global _sweeping
+    with _lock:
+        if _sweeping is None or _sweeping.done():
+            _sweeping = host().database.submit(_sweep)
+
+
+def _sweep() -> int:
+    try:
+        return sweeper.sweep()
+    except Exception:
+        log.exception("a sweep failed; the next one follows in a second")
+        return 0
+
+
+@signals.worker_init.connect
+def _begin(sender: Any = None, **_: Any) -> None:
+    # Celery swallows what is raised here, and the worker would take messages that it cannot use.
+    global _host
+    try:
+        if sender is not None and "thread" not in str(getattr(sender, "pool_cls", "thread")):
+            raise RuntimeError("a worker needs -P threads")
+        startup.refuse_privilege()
+        sys.setswitchinterval(0.001)  # seconds: the writer's thread waits for a busy loop this long at most
+        _host = Host(
+            str(getattr(sender, "hostname", "") or f"worker-{os.getpid()}"), int(os.environ.get("SAYSO_SLOTS", SLOTS))
+        )
+        _host.start()
+        startup.settle((20_000, 20, 50))
+    except BaseException:
+        log.critical("the worker cannot start", exc_info=True)
+        logging.shutdown()
+        os._exit(1)
+
+
+@signals.worker_shutting_down.connect
+def _leave(**_: Any) -> None:
+    if _host is not None:
+        _host.leave()
+
+
+@signals.worker_shutdown.connect
+def _end(**_: Any) -> None:
+    if _host is not None and not _host.close():
+        log.warning("some runs could not be given back in time; their leases run out within seconds")
