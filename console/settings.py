@@ -193,6 +193,7 @@ LOGGING = {
         "autogen_core": {"level": "ERROR"},
         "autogen_agentchat": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

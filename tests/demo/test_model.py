@@ -1,17 +1,16 @@
 """The demo model over real HTTP: what it says is a function of the messages, and what it breaks breaks as documented."""
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from console.demo import documents, personas
-from console.demo.model import FAULTS, Server, complete
+from console.demo.model import FAULTS, complete
 from console.demo.reading import amount_in, order_in, read
+from tests.demo.server import serving
 
 SYSTEM = {"role": "system", "content": "You are the payer of the refund desk. Pay."}
 TASK = {"role": "user", "name": "user", "content": "Refund order A-1001, 250 EUR, it arrived broken"}
@@ -20,16 +19,8 @@ REFUND = {"type": "function", "function": {"name": "issue_refund", "parameters":
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server of its own on a free port, without latency."""
-    server = uvicorn.Server(uvicorn.Config(Server(latency=0), port=0, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with serving() as address:
+        yield address
 
 
 def ask(url: str, *messages: dict, key: str = "demo", **body) -> httpx.Response:
