@@ -21,5 +21,10 @@ app.conf.beat_schedule = {
         "task": "console.worker.sweep",
         "schedule": 1.0,  # seconds
         "options": {"expires": 5.0},  # sweeps do not pile up while no worker looks
-    }
+    },
+    "prune": {
+        "task": "console.worker.prune",
+        "schedule": 600.0,
+        "options": {"expires": 60.0},
+    },
 }

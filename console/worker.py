@@ -15,7 +15,7 @@ from typing import Any
 
 from celery import signals
 
-from console import startup, sweeper
+from console import idempotency, startup, sweeper
 from console.celery import app
 from console.hosting.host import SLOTS, Host
 
@@ -48,6 +48,20 @@ def sweep() -> None:
     with _lock:
         if _sweeping is None or _sweeping.done():
             _sweeping = host().database.submit(_sweep)
+
+
+@app.task(name="console.worker.prune", ignore_result=True)
+def prune() -> None:
+    """Delete what is kept for a day only; see console.idempotency."""
+    host().database.submit(_prune)
+
+
+def _prune() -> int:
+    try:
+        return idempotency.prune()
+    except Exception:
+        log.exception("old idempotency records could not be deleted; the next try follows in minutes")
+        return 0
 
 
 def _sweep() -> int:

@@ -9,6 +9,7 @@ wrapper raises UnscopedQuery instead whenever a walled table is named outside a 
 """
 
 import functools
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,13 +17,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-import structlog
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from console.tenants.roles import APP, SYSTEM
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger("sayso.system_scope")
+_told: set[str] = set()
 
 # What a user scope may read besides tables without a wall; see the member_wall policies in the first migration.
 MEMBER_TABLES = frozenset({"tenants_membership", "tenants_tenant"})
@@ -64,10 +65,12 @@ def tenant_scope(tenant: HasId | UUID) -> AbstractContextManager[None]:
 
 
 def system_scope(reason: str) -> AbstractContextManager[None]:
-    """A context manager: one transaction that sees every tenant's rows. The reason is logged."""
+    """A context manager: one transaction that sees every tenant's rows. The reason, a constant, is logged."""
     if not reason:
         raise ValueError("A system scope needs a reason.")
-    log.debug("system_scope", reason=reason)
+    # Workers claim many times a second: each reason is told once a process, and every time at level debug.
+    log.log(logging.DEBUG if reason in _told else logging.INFO, "Acting as %s: %s", SYSTEM, reason)
+    _told.add(reason)
     return _enter(Scope("system", reason))
 
 
