@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
+from .digest import digest as digest_of
 from .errors import EffectFailed, Fenced
 from .failpoints import hit
 from .run import CALL, DENIED, IN_DOUBT, REVIEW, Call, Pending, Run, encode
@@ -363,8 +364,11 @@ class Driver:
     async def _decide(self, pending: Pending, decision: Decision) -> None:
         ask, step = pending.ask, pending.own if pending.body is None else pending.review
         assert ask is not None and step is not None  # noqa: S101
-        if decision.verdict == "approve" and decision.digest and decision.digest != ask.digest:
-            self._run.diverge(step, "was approved with other arguments than it has now")
+        bound = {ask.digest}
+        if decision.verdict == "edit":  # of a tool's arguments, or of a message
+            bound |= {digest_of(decision.arguments), digest_of(decision.answer)}
+        if decision.verdict in ("approve", "edit") and decision.digest and decision.digest not in bound:
+            self._run.diverge(step, "was approved with other arguments than would be executed")
             return
         del self._parked[ask.scope, ask.n]
         hit("before_decision_recorded")

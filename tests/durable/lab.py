@@ -104,7 +104,7 @@ class Lab:
         self.handle = Handle()
         before = asyncio.all_tasks()
         settings: dict[str, Any] = {
-            "journal": self.store.claim(),
+            "journal": options.get("journal") or self.store.claim(),
             "gates": self.gates,
             "clock": self.clock,
             "handle": self.handle,

@@ -1,0 +1,298 @@
+"""Effects of which nobody can know whether they happened."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from console.durable import (
+    Decision,
+    Done,
+    EffectFailed,
+    Finished,
+    Gate,
+    Json,
+    Kind,
+    Loop,
+    Lost,
+    Run,
+    Safety,
+    Status,
+    Stopped,
+    Suspended,
+    Verdict,
+)
+
+from .lab import Lab, look, pay
+
+MINUTE = timedelta(minutes=1)
+
+
+def interrupted(safety: Safety = Safety.NEITHER, gated: bool = False) -> Lab:
+    """A run whose worker died in the middle of its second effect."""
+
+    async def main(run: Run) -> Json:
+        await look(run, lab.world, "model", 1)
+        settled = await pay(run, lab.world, "pay", {"amount": 5}, safety=safety, gated=gated, timeout=MINUTE, body=body)
+        await look(run, lab.world, "model", 2)
+        return [settled.value, settled.failed]
+
+    async def body(call: Any) -> Done:
+        if die:
+            raise Died
+        return await lab.world.act(call)
+
+    class Died(BaseException):
+        pass
+
+    lab = Lab(main, seed=5)
+    if gated:
+        lab.approve(lab.advance(), "edit", arguments={"amount": 4})
+    die = True
+    with pytest.raises(Died):
+        lab.advance()
+    die = False
+    assert [step.status for step in lab.record][-1] is Status.INTENT
+    lab.world.keys.clear()
+    return lab
+
+
+def test_it_may_still_be_under_way() -> None:
+    lab = interrupted()
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and outcome.parked == () and outcome.wake_after is not None
+    assert timedelta(seconds=59) < outcome.wake_after <= MINUTE
+    assert not lab.world.began["pay", 1] and not lab.gates.announced
+
+
+def test_an_idempotent_effect_is_called_again_with_the_same_key() -> None:
+    lab = interrupted(Safety.IDEMPOTENT)
+    assert isinstance(lab.advance(), Suspended)
+    key = lab.record[-1].key
+    lab.clock.forward(minutes=2)
+    outcome = lab.advance()
+    assert isinstance(outcome, Finished)
+    assert key in lab.world.keys and lab.world.done["pay", 1] == 1
+    step = next(step for step in lab.record if step.scope == "pay")
+    assert step.status is Status.DONE and [attempt["cause"] for attempt in step.attempts] == ["worker_lost"]
+    assert lab.advance() == outcome and lab.world.done["pay", 1] == 1
+
+
+def doubted(gated: bool = False) -> Lab:
+    lab = interrupted(gated=gated)
+    lab.clock.forward(minutes=2)
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and outcome.wake_after is None
+    (ask,) = outcome.parked
+    assert (ask.scope, ask.n, ask.kind, ask.tool) == ("pay/doubt", 1, "in_doubt", "pay")
+    assert ("pay/doubt", 1) in lab.gates.announced
+    assert lab.record[-1].status is Status.IN_DOUBT and lab.record[-1].settled is None
+    assert lab.advance() == outcome
+    return lab
+
+
+def test_it_happened() -> None:
+    lab = doubted()
+    lab.gates.decide("pay/doubt", 1, Decision("respond", answer="happened", result={"id": 7}, by="maria"))
+    outcome = lab.advance()
+    assert outcome == Finished([{"id": 7}, False])
+    assert not lab.world.began["pay", 1]
+    step = next(step for step in lab.record if step.scope == "pay")
+    assert step.status is Status.DONE and step.attempts[-1]["by"] == "maria"
+    assert lab.advance() == outcome
+
+
+def test_it_did_not_happen() -> None:
+    lab = doubted()
+    lab.gates.decide("pay/doubt", 1, Decision("respond", answer="did not happen"))
+    outcome = lab.advance()
+    assert isinstance(outcome, Finished) and lab.world.done["pay", 1] == 1
+    assert lab.advance() == outcome and lab.world.done["pay", 1] == 1
+
+
+def test_an_answer_serves_once() -> None:
+    """In doubt a second time is another question: the answer to the first must not set it off again."""
+    lab = doubted()
+    lab.gates.decide("pay/doubt", 1, Decision("respond", answer="did not happen"))
+
+    class Died(BaseException):
+        pass
+
+    async def dying(call: Any) -> Done:
+        lab.world.began[call.scope, call.n] += 1
+        raise Died
+
+    act, lab.world.act = lab.world.act, dying  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        lab.advance()
+    lab.world.act = act  # type: ignore[method-assign]
+    assert lab.world.began["pay", 1] == 1
+    assert isinstance(lab.advance(), Suspended)  # begun anew: its time counts from then
+    lab.clock.forward(minutes=2)
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and [ask.scope for ask in outcome.parked] == ["pay/doubt/2"]
+    assert lab.world.began["pay", 1] == 1
+    lab.gates.decide("pay/doubt/2", 1, Decision("respond", answer="happened", result=1))
+    assert lab.advance() == Finished([1, False])
+
+
+@pytest.mark.parametrize(("verdict", "reason"), [("terminate", "terminated"), ("expire", "expired")])
+def test_ending_the_run_over_it(verdict: str, reason: str) -> None:
+    lab = doubted()
+    lab.gates.decide("pay/doubt", 1, Decision(verdict, "who knows"))
+    outcome = lab.advance()
+    assert isinstance(outcome, Stopped) and outcome.reason == reason and outcome.step == ("pay", 1)
+    assert lab.record[-1].status is Status.FAILED
+    assert lab.advance() == outcome and not lab.world.began["pay", 1]
+
+
+@pytest.mark.parametrize("decision", [Decision("approve"), Decision("respond", answer="perhaps"), Decision("reject")])
+def test_no_other_answer_moves_it(decision: Decision, caplog: pytest.LogCaptureFixture) -> None:
+    lab = doubted()
+    lab.gates.decide("pay/doubt", 1, decision)
+    assert isinstance(lab.advance(), Suspended)
+    assert not lab.world.began["pay", 1] and "cannot be answered" in caplog.text
+
+
+def test_the_person_sees_what_was_approved() -> None:
+    lab = doubted(gated=True)
+    ask = lab.gates.announced["pay/doubt", 1]
+    assert ask.decision is not None and ask.decision.arguments == {"amount": 4}
+    lab.gates.decide("pay/doubt", 1, Decision("respond", answer="did not happen"))
+    outcome = lab.advance()
+    assert isinstance(outcome, Finished) and outcome.value[0]["arguments"] == {"amount": 4}
+    assert len([ask for ask in lab.gates.judged if ask.scope == "pay/review"]) == 2
+
+
+async def hang(call: Any) -> Done:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("unreached")
+
+
+@pytest.mark.parametrize("safety", [Safety.READ_ONLY, Safety.IDEMPOTENT])
+def test_a_tool_out_of_time_is_a_failure(safety: Safety) -> None:
+    async def main(run: Run) -> Json:
+        try:
+            await pay(run, lab.world, "pay", gated=False, safety=safety, timeout=timedelta(0), body=hang)
+        except EffectFailed as failed:
+            return failed.error["type"]
+
+    lab = Lab(main)
+    assert lab.advance() == Finished("Timeout")
+    assert lab.record[0].status is Status.FAILED
+    assert lab.advance() == Finished("Timeout")
+
+
+def test_an_effect_out_of_time_that_is_neither_is_in_doubt() -> None:
+    async def main(run: Run) -> Json:
+        return (await pay(run, lab.world, "pay", gated=False, timeout=timedelta(0), body=hang)).value
+
+    lab = Lab(main)
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and [ask.kind for ask in outcome.parked] == ["in_doubt"]
+    lab.gates.decide("pay/doubt", 1, Decision("respond", answer="happened", result="late"))
+    assert lab.advance() == Finished("late")
+
+
+def test_a_model_out_of_time_ends_the_run() -> None:
+    lab = Lab(lambda run: look(run, lab.world, "m", timeout=timedelta(0), body=hang))
+    outcome = lab.advance()
+    assert isinstance(outcome, Stopped) and outcome.reason == "timeout" and outcome.step == ("m", 1)
+    assert lab.advance() == outcome
+
+
+def test_a_library_that_cancels_its_caller_leaves_a_payment_in_doubt() -> None:
+    async def cancelled(call: Any) -> Done:
+        raise asyncio.CancelledError
+
+    async def main(run: Run) -> Json:
+        return (await pay(run, lab.world, "pay", gated=False, body=cancelled)).value
+
+    lab = Lab(main)
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and [ask.kind for ask in outcome.parked] == ["in_doubt"]
+    lab = Lab(lambda run: look(run, lab.world, "m", body=cancelled))
+    outcome = lab.advance()
+    assert isinstance(outcome, Stopped) and outcome.reason == "model_error"
+
+
+def test_an_outcome_under_a_stale_token_is_kept_as_evidence() -> None:
+    """The lease went while the payment was under way; it went through all the same."""
+
+    async def main(run: Run) -> Json:
+        return (await pay(run, lab.world, "pay", gated=False, body=body)).value
+
+    async def body(call: Any) -> Done:
+        lab.store.claim()
+        return Done("paid")
+
+    lab = Lab(main)
+    assert lab.advance() == Lost()
+    (step,) = lab.record
+    assert step.status is Status.INTENT
+    (late,) = lab.store.late
+    assert late.status is Status.DONE and late.result == "paid"
+
+
+def test_siblings_of_a_lost_run_are_kept_as_evidence_too() -> None:
+    async def main(run: Run) -> Json:
+        await asyncio.gather(*(pay(run, lab.world, f"p{i}", gated=False, body=body) for i in range(3)))
+        return None
+
+    async def body(call: Any) -> Done:
+        done = await lab.world.act(call)
+        if call.scope == "p1":
+            lab.store.claim()
+        return done
+
+    lab = Lab(main, seed=2)
+    assert lab.advance(grace=timedelta(seconds=20)) == Lost()
+    recorded = {step.scope for step in lab.record if step.status is Status.DONE}
+    assert recorded | {step.scope for step in lab.store.late} == {"p0", "p1", "p2"}
+    assert "p1" not in recorded and not lab.left
+
+
+def test_doubt_does_not_hold_up_the_others() -> None:
+    async def main(run: Run) -> Json:
+        async def other() -> str:
+            await look(run, lab.world, "other")
+            return (await run.gate("q", Gate("question", "?"))).answer or ""
+
+        paying = pay(run, lab.world, "pay", gated=False, timeout=MINUTE, body=body)
+        settled, answer = await asyncio.gather(paying, other())
+        return [settled.value, answer]
+
+    async def body(call: Any) -> Done:
+        lab.world.began["pay", 1] += 1
+        return await hang(call)
+
+    lab = Lab(main)
+    with asyncio.Runner(loop_factory=Loop) as runner:
+
+        async def cut() -> Any:
+            turn = asyncio.create_task(lab.turn())
+            while not lab.world.began["pay", 1]:
+                await asyncio.sleep(0)
+            turn.cancel()
+            return (await asyncio.gather(turn, return_exceptions=True))[0]
+
+        assert isinstance(runner.run(cut()), asyncio.CancelledError)
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and outcome.wake_after and [ask.scope for ask in outcome.parked] == ["q"]
+    lab.gates.decide("q", 1, Decision("respond", answer="yes"))
+    lab.clock.forward(minutes=3)
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and [ask.scope for ask in outcome.parked] == ["pay/doubt"]
+    lab.gates.decide("pay/doubt", 1, Decision("respond", answer="happened", result=1))
+    assert lab.advance() == Finished([1, "yes"])
+
+
+def test_an_allowed_effect_in_doubt_is_not_judged_again() -> None:
+    lab = interrupted()
+    lab.gates.policy = lambda ask: Verdict("deny")
+    lab.clock.forward(minutes=2)
+    assert isinstance(lab.advance(), Suspended)
+    assert not lab.gates.judged and Kind.REVIEW not in {step.kind for step in lab.record}
