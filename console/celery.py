@@ -13,6 +13,9 @@ from celery import Celery
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 os.environ.setdefault("SAYSO_DB_POOL", "6")  # of the ten connections a worker process may hold; the writer has its own
 
+# Celery would run all of Django's checks, and import every page for them, in each worker and in beat; CI runs them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
+
 app = Celery("sayso", include=["console.worker"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 

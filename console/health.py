@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -15,18 +14,12 @@ from django.views.decorators.http import require_safe
 
 log = logging.getLogger("sayso.health")
 
-HEARTBEAT = "sayso:worker:{name}"  # the key that a worker keeps alive
-HEARTBEAT_TTL = 15  # seconds; a worker beats every 5
+HEARTBEATS = "sayso:worker:*"  # keys that live workers keep from expiring (console.hosting.leases)
 
 
 @lru_cache(maxsize=1)
 def _redis() -> redis.Redis:
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
-
-
-def beat(client: redis.Redis, name: str) -> None:
-    """Say that the worker ``name`` lives; to be called every 5 seconds. Raises redis.RedisError."""
-    client.set(HEARTBEAT.format(name=name), int(time.time()), ex=HEARTBEAT_TTL)
 
 
 def _database() -> str:
@@ -41,7 +34,7 @@ def _broker() -> str:
 
 
 def _worker() -> str:
-    names = [key.decode().rpartition(":")[2] for key in _redis().scan_iter(HEARTBEAT.format(name="*"), count=500)]
+    names = [key.decode().rpartition(":")[2] for key in _redis().scan_iter(HEARTBEATS, count=500)]
     if not names:
         raise LookupError("no worker has been heard of lately")
     return f"ok: {len(names)}"

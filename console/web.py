@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--fd", type=int, help="an open listening socket to serve on")
+    parser.add_argument("--grace", type=int, default=5, help="seconds that running requests get at the end (default 5)")
     given = parser.parse_args()
     door = socket.socket(fileno=given.fd) if given.fd is not None else listener(given.host, given.port)
     config = uvicorn.Config(
@@ -23,7 +24,7 @@ def main() -> None:
         lifespan="on",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
-        timeout_graceful_shutdown=2,  # seconds: `up` promises to stop within five
+        timeout_graceful_shutdown=given.grace,
         access_log=False,
         log_config=None,  # Django's logging has been set up when the application is imported
         server_header=False,

@@ -174,7 +174,7 @@ class Supervisor:
             children.append(
                 self._application("model", [*manage, "demo_model", "--port", str(demo_port)], _listening(demo_port))
             )
-        web = [python, "-m", "console.web", "--fd", str(self.door.fileno())]
+        web = [python, "-m", "console.web", "--fd", str(self.door.fileno()), "--grace", "1"]
         children.append(self._application("web", web, self._answers("/healthz"), pass_fds=[self.door.fileno()]))
         celery = [python, "-m", "celery", "-A", "console.celery", "--quiet"]
         for n in range(1, self.options.workers + 1):
