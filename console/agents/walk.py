@@ -6,6 +6,7 @@ without source code, keys and addresses left out. AutoGen's own schemas of the a
 
 from __future__ import annotations
 
+import inspect
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ from console.agents.tools import ToolSpec, clip
 Node = dict[str, Any]
 MAX_CONDITIONS_DEPTH = 16
 KEYS = ("api_key", "base_url", "organization", "default_headers")  # the tenant's credential supplies these
+# What AutoGen's class has defaults for, and its schema has not.
+SELECTOR = {
+    name: inspect.signature(autogen_teams.SelectorGroupChat).parameters[name].default
+    for name in ("selector_prompt", "allow_repeated_speaker")
+}
 RESERVED = {"team", "selector"}  # scopes of the journal
 
 
@@ -72,6 +78,7 @@ class Walk:
                 config["termination_condition"], f"{path}.config.termination_condition"
             )
         if kind == "SelectorGroupChat":
+            config = {**SELECTOR, **config}
             kept["model_client"] = self.model(config.get("model_client"), f"{path}.config.model_client")
             if config.get("model_context") is not None:
                 kept["model_context"] = self.context(config["model_context"], f"{path}.config.model_context")

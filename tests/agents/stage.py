@@ -12,6 +12,7 @@ from typing import Any
 from autogen_core import FunctionCall
 from autogen_core.models import ChatCompletionClient, CreateResult, ModelInfo, RequestUsage
 
+from console.agents.documents import normalise
 from console.agents.room import Pace
 from console.agents.team import run_team
 from console.agents.tools import ToolSpec
@@ -19,6 +20,8 @@ from console.durable.engine import advance
 from console.durable.loop import new_loop
 from console.durable.memory import MemoryGates, MemoryStore
 from console.durable.steps import Ask, Decision, Finished, Outcome, Safety, Step, Suspended, Verdict
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 Answer = str | list[tuple[str, Any]]  # a text, or tool calls as (name, arguments)
 
@@ -94,6 +97,7 @@ class World:
     chunks: list[tuple[str, int, int, str]] = field(default_factory=list)
     prices: Mapping[str, str] = field(default_factory=dict)
     slept: list[float] = field(default_factory=list)
+    revision: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.gates = MemoryGates(self.policy or by_tool)
@@ -122,7 +126,7 @@ class World:
 
     def clock(self) -> datetime:
         self.ticks += 1
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.ticks)
+        return START + timedelta(milliseconds=self.ticks)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -137,16 +141,20 @@ class World:
 
     async def _advance(self) -> Outcome:
         self.messages = []
+        if self.revision is None:
+            self.revision = {**self.body, "team": normalise(self.body["team"], self.body.get("tools", {}), self.specs)}
+        body = self.revision
         pace = Pace(clock=self.clock, sleep=self._sleep, random=lambda: 0.5)
         outcome = await advance(
             lambda run: run_team(
-                run, body=self.body, task=self.task, environment=self, emit=self.messages.append, pace=pace
+                run, body=body, task=self.task, environment=self, emit=self.messages.append, pace=pace
             ),
             run_id="run",
             journal=self.store.claim(),
             gates=self.gates,
             clock=self.clock,
             observer=self,
+            started_at=START,
         )
         assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         return outcome

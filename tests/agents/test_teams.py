@@ -1,0 +1,364 @@
+"""Each kind of team pauses, is torn down, replays and finishes; in any order of decisions, and killed at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from console.agents import providers
+from console.agents.limits import Limits
+from console.agents.oversight import Oversight
+from console.agents.rewrite import wrapped
+from console.durable import failpoints
+from console.durable.steps import Suspended
+from tests.agents.stage import (
+    Script,
+    World,
+    agent,
+    at_most,
+    either,
+    mention,
+    model,
+    never,
+    node,
+    person,
+    team,
+    text_of,
+)
+
+ANY: dict[str, Any] = {"properties": {"what": {"type": "string"}}}
+
+
+def worker(tool: str, last: str = "") -> Callable[[list[Any]], Any]:
+    """Uses its tool once, and then says that it is done."""
+
+    def answer(messages: list[Any]) -> Any:
+        if any(f"{tool} done" in text_of(message) for message in messages):
+            return f"I did {tool}. {last}"
+        return [(tool, {"what": tool})]
+
+    return answer
+
+
+def chain(*names: str, **branches: tuple[str, ...]) -> dict[str, Any]:
+    nodes = {name: {"name": name, "edges": []} for name in names}
+    for source, targets in branches.items():
+        nodes[source]["edges"] = [{"target": target} for target in targets]
+    return {"nodes": nodes}
+
+
+def round_robin() -> World:
+    document = team("RoundRobinGroupChat", agent("a", "dig"), agent("b", "fill"))
+    return _with({"a": worker("dig"), "b": worker("fill", "TERMINATE")}, document, "dig", "fill")
+
+
+def selector() -> World:
+    def choose(messages: list[Any]) -> Any:
+        said = text_of(messages[0])
+        return "b" if "I did dig" in said.split("Read the following")[-1] else "a is next"
+
+    document = team(
+        "SelectorGroupChat", agent("a", "dig", max_tool_iterations=3), agent("b", "fill"), model_client=model()
+    )
+    return _with({"a": worker("dig"), "b": worker("fill", "TERMINATE"), "selector": choose}, document, "dig", "fill")
+
+
+def swarm() -> World:
+    def front(messages: list[Any]) -> Any:
+        return [("dig", {"what": "x"}), ("transfer_to_b", {})]
+
+    def back(messages: list[Any]) -> Any:
+        if any("fill done" in text_of(message) for message in messages):
+            return "All done. TERMINATE"
+        return [("fill", {"what": "y"})]
+
+    document = team("Swarm", agent("a", "dig", handoffs=["b"]), agent("b", "fill", handoffs=["a"]))
+    return _with({"a": front, "b": back}, document, "dig", "fill")
+
+
+def graph_parallel() -> World:
+    names = ("start", "left", "right", "join")
+    document = team(
+        "GraphFlow",
+        agent("start"),
+        agent("left", "dig"),
+        agent("right", "fill"),
+        agent("join"),
+        graph=chain(*names, start=("left", "right"), left=("join",), right=("join",)),
+        termination_condition=None,
+    )
+    scripts: dict[str, Any] = {"start": lambda m: "Begin.", "left": worker("dig"), "right": worker("fill")}
+    return _with({**scripts, "join": lambda m: f"Joined {len(m)} messages."}, document, "dig", "fill")
+
+
+def graph_starts() -> World:
+    """Two start nodes: a set in AutoGen, so their order depends on the process."""
+    document = team(
+        "GraphFlow",
+        agent("left", "dig"),
+        agent("right", "fill"),
+        agent("join"),
+        graph=chain("left", "right", "join", left=("join",), right=("join",)),
+        termination_condition=None,
+    )
+    return _with({"left": worker("dig"), "right": worker("fill"), "join": lambda m: "Joined."}, document, "dig", "fill")
+
+
+def graph_loop() -> World:
+    def writer(messages: list[Any]) -> Any:
+        drafts = sum("draft" in text_of(message) for message in messages)
+        return f"draft {drafts}"
+
+    def critic(messages: list[Any]) -> Any:
+        if text_of(messages[-1]).startswith("dig done"):
+            return "GOOD" if any("draft 2" in text_of(message) for message in messages) else "AGAIN"
+        return [("dig", {"what": text_of(messages[-1])})]
+
+    nodes = {
+        "writer": {"name": "writer", "edges": [{"target": "critic", "activation_condition": "any"}]},
+        "critic": {
+            "name": "critic",
+            "edges": [
+                {"target": "writer", "condition": "AGAIN", "activation_group": "again"},
+                {"target": "press", "condition": "GOOD"},
+            ],
+        },
+        "press": {"name": "press", "edges": []},
+    }
+    document = team(
+        "GraphFlow",
+        agent("writer"),
+        agent("critic", "dig", max_tool_iterations=2),
+        agent("press"),
+        graph={"nodes": nodes, "default_start_node": "writer"},
+        termination_condition=at_most(30),
+    )
+    return _with({"writer": writer, "critic": critic, "press": lambda m: "Printed."}, document, "dig")
+
+
+def two_calls() -> World:
+    def answer(messages: list[Any]) -> Any:
+        if "dig done" in text_of(messages[-1]):
+            return "TERMINATE"
+        return [("dig", {"what": "1"}), ("fill", {"what": "2"})]
+
+    document = team("RoundRobinGroupChat", agent("a", "dig", "fill"))
+    return _with({"a": answer}, document, "dig", "fill")
+
+
+def _with(scripts: dict[str, Callable[[list[Any]], Any]], document: dict[str, Any], *tools: str) -> World:
+    world = World({name: Script(answer) for name, answer in scripts.items()}, never(document))
+    for tool in tools:
+        world.give(tool, ANY)
+    return world
+
+
+ALL = [round_robin, selector, swarm, graph_parallel, graph_starts, graph_loop, two_calls]
+PARALLEL = [graph_parallel, graph_starts, two_calls]
+
+
+def play(world: World, last_first: bool = False) -> Any:
+    """Decide one request at a time until the run is over."""
+    while True:
+        outcome = world.go()
+        if not isinstance(outcome, Suspended):
+            world.replays_the_same(outcome)
+            return outcome.value  # type: ignore[union-attr]
+        asks = sorted(outcome.parked, key=lambda ask: (ask.scope, ask.n), reverse=last_first)
+        world.decide(asks[0], "approve")
+
+
+@pytest.mark.parametrize("build", ALL)
+def test_it_stops_is_torn_down_replays_and_finishes(build: Callable[[], World]) -> None:
+    world = build()
+    result = play(world)
+    assert result["stop_reason"] == "completed", result
+    assert sorted(name for name, _ in world.done) == sorted(
+        step.name for step in world.store.snapshot() if step.kind == "tool"
+    )
+    models = [step for step in world.store.snapshot() if step.kind == "model"]
+    assert sum(world.asked.values()) == len(models)
+    assert [message["index"] for message in world.messages] == list(range(len(world.messages)))
+    assert sorted(message["at"] for message in world.messages) == [message["at"] for message in world.messages]
+
+
+@pytest.mark.parametrize("build", PARALLEL)
+@pytest.mark.parametrize("last_first", [False, True])
+def test_two_gates_at_once_take_decisions_in_either_order(build: Callable[[], World], last_first: bool) -> None:
+    world = build()
+    asks = world.parks()
+    assert [ask.tool for ask in asks] == ["dig", "fill"]
+    assert world.done == []
+    first, second = reversed(asks) if last_first else asks
+    world.decide(first, "approve")
+    (still,) = world.parks()
+    assert still.scope == second.scope and [name for name, _ in world.done] == [first.tool]
+    world.decide(second, "approve")
+    assert world.finishes()["stop_reason"] == "completed"
+    assert [name for name, _ in world.done] == [first.tool, second.tool]
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("build", ALL)
+def test_killed_at_any_point_it_comes_to_the_same_end(build: Callable[[], World]) -> None:
+    whole = build()
+    expected = play(whole)
+    golden = [(s.scope, s.n, s.kind, s.status, s.digest, s.result) for s in whole.store.snapshot()]
+
+    class Kill:
+        def __init__(self, at: int) -> None:
+            self.left = at
+
+        def __call__(self, name: str) -> None:
+            # Between an effect that may not be repeated and its record there is doubt, not a resume: see durable.
+            if name in ("after_intent", "after_effect", "before_finish"):
+                return
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+
+    points = 0
+    while True:
+        points += 1
+        world, kill = build(), Kill(points)
+        failpoints.arm(kill)
+        try:
+            ended = _play_through_deaths(world)
+        finally:
+            failpoints.arm(None)
+        assert ended == expected
+        steps = [(s.scope, s.n, s.kind, s.status, s.digest, s.result) for s in world.store.snapshot()]
+        assert sorted(steps[i][:2] for i in range(len(steps))) == sorted(step[:2] for step in golden)
+        assert sorted(map(repr, steps)) == sorted(map(repr, golden))
+        assert sorted(world.done, key=repr) == sorted(whole.done, key=repr)
+        if kill.left > 0:
+            break
+    assert points > 5
+
+
+def _play_through_deaths(world: World) -> Any:
+    while True:
+        try:
+            outcome = world.go()
+        except Killed:
+            continue
+        if not isinstance(outcome, Suspended):
+            return outcome.value  # type: ignore[union-attr]
+        for ask in sorted(outcome.parked, key=lambda ask: (ask.scope, ask.n)):
+            if (ask.scope, ask.n) not in world.gates.decided:
+                world.decide(ask, "approve")
+                break
+
+
+def test_a_person_on_the_team_is_asked_and_answers() -> None:
+    def helper(messages: list[Any]) -> Any:
+        return f"You said: {text_of(messages[-1])} TERMINATE" if len(messages) > 2 else "Which city?"
+
+    world = World({"helper": Script(helper)}, never(team("RoundRobinGroupChat", agent("helper"), person())))
+    (ask,) = world.parks()
+    assert (ask.kind, ask.scope, ask.request["question"]) == ("question", "user_proxy", "Which city?")
+    world.decide(ask, "respond", answer="Paris")
+    assert world.finishes()["result"] == "You said: Paris TERMINATE"
+    assert ("user_proxy", "Paris") in world.said()
+
+
+def test_what_a_person_on_the_team_says_may_end_it() -> None:
+    document = team("RoundRobinGroupChat", agent("helper"), person(), termination_condition=mention("APPROVE"))
+    world = World({"helper": Script(lambda m: "Fine?")}, never(document))
+    (ask,) = world.parks()
+    world.decide(ask, "respond", answer="APPROVE")
+    assert world.finishes()["stop_detail"] == "Text 'APPROVE' mentioned"
+
+
+def test_a_swarm_hands_over_to_somebody_outside_and_goes_on_with_the_answer() -> None:
+    def front(messages: list[Any]) -> Any:
+        said = text_of(messages[-1])
+        return f"Booked for {said}. TERMINATE" if "2 pm" in said else [("transfer_to_customer", {})]
+
+    handoff = node("autogen_agentchat.conditions.HandoffTermination", "termination", target="customer")
+    document = team(
+        "Swarm",
+        agent("front", handoffs=[{"target": "customer", "message": "When shall we come?"}]),
+        termination_condition=either(handoff, mention()),
+    )
+    world = World({"front": Script(front)}, never(document))
+    (ask,) = world.parks()
+    assert (ask.kind, ask.request["question"], ask.request["from"]) == ("question", "When shall we come?", "front")
+    world.decide(ask, "respond", answer="2 pm")
+    assert world.finishes()["result"] == "Booked for 2 pm. TERMINATE"
+    handoffs = [(m["source"], m["target"]) for m in world.messages if m["type"] == "HandoffMessage"]
+    assert handoffs == [("front", "customer"), ("customer", "front")]
+
+
+def test_an_agent_of_another_team_hands_over_to_somebody_outside_too() -> None:
+    def front(messages: list[Any]) -> Any:
+        return "Thanks. TERMINATE" if "blue" in text_of(messages[-1]) else [("transfer_to_customer", {})]
+
+    world = World(
+        {"front": Script(front)},
+        never(team("RoundRobinGroupChat", agent("front", handoffs=[{"target": "customer", "message": "Colour?"}]))),
+    )
+    (ask,) = world.parks()
+    assert (ask.kind, ask.scope, ask.request["question"]) == ("question", "front/customer", "Colour?")
+    world.decide(ask, "respond", answer="blue")
+    assert world.finishes()["result"] == "Thanks. TERMINATE"
+
+
+def test_streaming_shows_chunks_and_gives_the_agent_the_whole_answer() -> None:
+    world = World(
+        {"a": Script(lambda m: "one two TERMINATE")},
+        never(team("RoundRobinGroupChat", agent("a", model_client_stream=True))),
+    )
+    assert world.finishes()["result"] == "one two TERMINATE"
+    assert world.chunks == [("a/model", 1, 1, "one"), ("a/model", 1, 1, "two"), ("a/model", 1, 1, "TERMINATE")]
+
+
+def test_a_time_limit_stands_still_while_a_person_thinks() -> None:
+    document = team(
+        "RoundRobinGroupChat",
+        agent("a", "dig"),
+        termination_condition=either(
+            mention(), node("autogen_agentchat.conditions.TimeoutTermination", "termination", timeout_seconds=2)
+        ),
+    )
+    world = _with({"a": worker("dig", "TERMINATE")}, document, "dig")
+    (ask,) = world.parks()
+    world.ticks += 3_600_000
+    world.decide(ask, "approve")
+    assert world.finishes()["stop_reason"] == "completed"
+
+
+@pytest.mark.parametrize("body,reason", [({"limits": {"max_turns": 2}}, "max_turns"), ({}, "max_turns")])
+def test_counting_is_a_limit_for_a_team_that_has_an_end_of_its_own(body: dict[str, Any], reason: str) -> None:
+    document = team("RoundRobinGroupChat", agent("a"), termination_condition=either(mention(), at_most(4)))
+    world = World({"a": Script(lambda m: "on and on")}, never(document, **body))
+    ended = world.finishes()
+    assert (ended["stop_reason"], ended["result"]) == (reason, None)
+
+
+def test_counting_is_the_end_of_a_team_that_has_no_other() -> None:
+    for document in (
+        team("RoundRobinGroupChat", agent("a"), termination_condition=at_most(3)),
+        team("RoundRobinGroupChat", agent("a"), termination_condition=None, max_turns=2),
+    ):
+        world = World({"a": Script(lambda m: f"{len(m)}")}, never(document))
+        assert world.finishes()["stop_reason"] == "completed"
+
+
+def test_a_wrapped_team_names_nothing_but_our_classes_and_the_listed_ones() -> None:
+    allowed = {*providers.TEAMS, *providers.AGENTS, *providers.CONDITIONS, *providers.CONTEXTS}
+    for build in ALL:
+        todo: list[Any] = [wrapped(build().body["team"], Limits(), Oversight("ALWAYS"))]
+        while todo:
+            item = todo.pop()
+            if isinstance(item, dict):
+                if "provider" in item:
+                    assert item["provider"] in allowed or item["provider"].startswith("console.agents.")
+                todo.extend(item.values())
+            elif isinstance(item, list):
+                todo.extend(item)
