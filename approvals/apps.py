@@ -1,7 +1,14 @@
 from django.apps import AppConfig
 
+from approvals import rules
+from console.workflows import rules_check
+
 
 class ApprovalsConfig(AppConfig):
     name = "approvals"
     label = "approvals"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Workflows stand below approvals and cannot ask for rules by name; so we say how rules are checked.
+        rules_check.use(rules.check)
