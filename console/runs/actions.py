@@ -32,6 +32,7 @@ from console.runs.retries import Refused
 from console.runs.totals import Totals
 from console.tenants import crypto
 from console.tenants.access import Actor, require
+from console.workflows.errors import Invalid
 from console.workflows.models import Revision, Workflow
 
 __all__ = [
@@ -55,15 +56,6 @@ __all__ = [
 INPUT_LIMIT = 64 * 1024  # bytes of the input as JSON
 LEASE_S = 10
 _ENDED = tuple(str(status) for status in TERMINAL)
-
-
-class Invalid(Exception):
-    """What a person sent cannot be used: ``field`` names it, ``message`` says why."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

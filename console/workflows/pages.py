@@ -60,7 +60,9 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
         "rules": [_rule(rule) for rule in body.get("rules") or [] if isinstance(rule, dict)],
         "agents": list(_agents(body)),
         "team_kind": str((body.get("team") or {}).get("provider", "")).rsplit(".", 1)[-1],
-        "limits": [(_LIMITS.get(name, name), _limit(name, value)) for name, value in (body.get("limits") or {}).items()],
+        "limits": [
+            (_LIMITS.get(name, name), _limit(name, value)) for name, value in (body.get("limits") or {}).items()
+        ],
         "may_start": actor.role in ("operator", "admin"),
     }
     return render(request, "workflows/detail.html", context)
@@ -128,7 +130,9 @@ def _rule(rule: dict[str, Json]) -> dict[str, Json]:
     group = f", from {rule['group']}" if rule.get("group") else ""
     says = {"allow": "may run alone", "deny": "never runs"}.get(str(rule.get("effect")), f"{people}{group}")
     expires = _limit("timeout", rule["expires_in"]) if rule.get("expires_in") else ""
-    expiry = {"terminate": "the run ends", "escalate": "it is escalated"}.get(str(rule.get("on_expiry")), "it is rejected")
+    expiry = {"terminate": "the run ends", "escalate": "it is escalated"}.get(
+        str(rule.get("on_expiry")), "it is rejected"
+    )
     return {
         "name": rule.get("name", ""),
         "effect": rule.get("effect", ""),

@@ -1,0 +1,210 @@
+"""What a revision's body may say: every key of it checked, each fault with a JSON path that starts at ``$.``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import SchemaError
+
+from console.agents import documents, limits
+from console.agents.documents import Finding
+from console.agents.oversight import MODES
+from console.agents.shapes import shape_fault
+from console.workflows import catalogue, rules_check
+
+Json = Any
+
+KEYS = (
+    "team", "credential", "tools", "oversight", "rules", "limits", "filters", "input_schema", "output_contract", "topics",
+)  # fmt: skip
+MAX_REVIEWS = 20
+
+
+def examine(body: Json) -> tuple[dict[str, Json] | None, list[Finding]]:
+    """The normalised body (None when there is an error) and the findings. Never raises, whatever ``body`` is.
+
+    Normalised: the team as ``documents.normalise`` keeps it; of the rest, what was given, and nothing else.
+    """
+    if not isinstance(body, dict):
+        return None, [Finding("$", "must be an object with a team")]
+    rest = {key: value for key, value in body.items() if key != "team"}
+    fault = shape_fault(rest)
+    if fault:
+        return None, [Finding("$" + fault[0], fault[1])]
+    found = [
+        Finding(f"$.{key}", f"is not known here; a revision has {', '.join(KEYS)}") for key in body if key not in KEYS
+    ]
+    for key, check in _CHECKS.items():
+        if body.get(key) is not None:
+            found += [Finding(f"$.{key}{path}", message) for path, message in check(body[key])]
+    team = None
+    if "team" not in body:
+        found.append(Finding("$.team", "is missing: an AutoGen component document"))
+    else:
+        tools = body.get("tools")
+        mapping = {name: to for name, to in tools.items() if isinstance(to, str)} if isinstance(tools, dict) else {}
+        team, said = documents.examine(body["team"], mapping, catalogue.all())
+        found += said
+        if team is not None:
+            found += _strangers(team, body)
+    if team is None or any(finding.level == "error" for finding in found):
+        return None, found
+    kept = {key: body[key] for key in KEYS if key != "team" and body.get(key) is not None}
+    return {"team": team, **kept}, found
+
+
+def _credential(value: Json) -> Iterable[tuple[str, str]]:
+    if isinstance(value, str):
+        if not value.strip():
+            yield "", "is empty; name a credential, such as default"
+    elif isinstance(value, dict):
+        for agent, name in value.items():
+            if not isinstance(name, str) or not name.strip():
+                yield f".{agent}", "must be the name of a credential"
+    else:
+        yield "", "must be the name of a credential, or an object from agents to names"
+
+
+def _tools(value: Json) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield "", "must be an object from the document's tool names to catalogue names"
+        return
+    for name, target in value.items():
+        if not isinstance(target, str):
+            yield f".{name}", "must be the name of a tool in the catalogue"
+
+
+def _oversight(value: Json) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield "", "must be an object with mode, stages and max_reviews"
+        return
+    yield from _unknown(value, ("mode", "stages", "max_reviews"))
+    if "mode" in value and value["mode"] not in MODES:
+        yield ".mode", f"must be one of {', '.join(MODES)}"
+    stages = value.get("stages")
+    if stages is not None and not isinstance(stages, dict):
+        yield ".stages", "must be an object from agents to modes"
+    elif stages:
+        for agent, mode in stages.items():
+            if mode not in MODES:
+                yield f".stages.{agent}", f"must be one of {', '.join(MODES)}"
+    reviews = value.get("max_reviews")
+    if reviews is not None and not _whole(reviews, 0, MAX_REVIEWS):
+        yield ".max_reviews", f"must be a whole number from 0 to {MAX_REVIEWS}"
+
+
+def _limits(value: Json) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield "", "must be an object"
+        return
+    times, counts = ("run_timeout", "model_timeout", "tool_timeout"), ("max_turns", "max_tokens")
+    yield from _unknown(value, (*counts, *times, "max_cost"))
+    for name in counts:
+        if value.get(name) is not None and not _whole(value[name], 1, 10**12):
+            yield f".{name}", "must be a whole number from 1 up"
+    for name in times:
+        if value.get(name) is not None:
+            try:
+                limits.duration(value[name])
+            except (ValueError, OverflowError):
+                yield f".{name}", "must be an ISO 8601 duration such as PT30S or PT10M"
+    if value.get("max_cost") is not None and not _money(value["max_cost"]):
+        yield ".max_cost", 'must be an amount of US dollars above 0, such as "2.00"'
+
+
+def _filters(value: Json) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield "", "must be an object from agents to lists of filters"
+        return
+    for agent, entries in value.items():
+        if not isinstance(entries, list):
+            yield f".{agent}", "must be a list of filters"
+            continue
+        for place, entry in enumerate(entries):
+            here = f".{agent}[{place}]"
+            if not isinstance(entry, dict):
+                yield here, "must be an object with source, position and count"
+                continue
+            yield from ((here + path, message) for path, message in _unknown(entry, ("source", "position", "count")))
+            if not isinstance(entry.get("source"), str) or not entry["source"]:
+                yield f"{here}.source", "must name whose messages are kept"
+            if entry.get("position") not in (None, "first", "last"):
+                yield f"{here}.position", "must be first or last"
+            if entry.get("count") is not None and not _whole(entry["count"], 1, 10_000):
+                yield f"{here}.count", "must be a whole number from 1 up"
+
+
+def _schema(value: Json) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield "", "must be a JSON schema (an object)"
+        return
+    try:
+        jsonschema.Draft202012Validator.check_schema(value)
+    except SchemaError as error:
+        yield error.json_path.removeprefix("$"), f"is no JSON schema: {error.message[:300]}"
+    except RecursionError:
+        yield "", "is nested too deeply"
+
+
+def _topics(value: Json) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, list):
+        yield "", "must be a list of topic types"
+        return
+    for place, topic in enumerate(value):
+        if not isinstance(topic, str) or not topic.strip() or len(topic) > 100:
+            yield f"[{place}]", "must be a topic type of at most 100 characters"
+
+
+_CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[str, str]]]] = {
+    "credential": _credential,
+    "tools": _tools,
+    "oversight": _oversight,
+    "rules": rules_check.faults,
+    "limits": _limits,
+    "filters": _filters,
+    "input_schema": _schema,
+    "output_contract": _schema,
+    "topics": _topics,
+}
+
+
+def _strangers(team: Mapping[str, Json], body: Mapping[str, Json]) -> list[Finding]:
+    """Agents that are named in the body and are not in the team: most likely a slip, and said as one."""
+    names = {member["config"].get("name") for member in team["config"].get("participants", [])}
+    found = []
+    stages = (body.get("oversight") or {}).get("stages") or {}
+    credential = body.get("credential")
+    places = {
+        "oversight.stages": stages,
+        "filters": body.get("filters") or {},
+        "credential": credential if isinstance(credential, dict) else {},
+    }
+    for place, given in places.items():
+        if isinstance(given, dict):
+            found += [
+                Finding(f"$.{place}.{agent}", f"the team has no agent {agent!r}", "info")
+                for agent in given
+                if agent not in names and agent != "*"
+            ]
+    return found
+
+
+def _unknown(value: Mapping[str, Json], known: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    return ((f".{key}", f"is not known here; there are {', '.join(known)}") for key in value if key not in known)
+
+
+def _whole(value: Json, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _money(value: Json) -> bool:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return False
+    return amount.is_finite() and amount > 0
