@@ -1,0 +1,204 @@
+"""``bench overhead``: what a journaled turn costs beside stock AutoGen, and what replaying it costs.
+
+One agent, three tools, one tool call a turn, a model in the process that answers at once. Stock: the team on AutoGen as it
+comes. Journaled: the worker's own path (claim, rebuild, engine, journal, live feed) on the instance's Postgres. Replay: the
+same path with the whole journal there. CPU is that of this process, all its threads; the database's own is not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from autogen_core.models import ChatCompletionClient
+from django.utils import timezone
+
+from console import startup
+from console.agents import quiet
+from console.agents.clients import Clients
+from console.bench import scripted
+from console.bench.figures import Spent, Stopwatch, middle, ms
+from console.bench.tenant import bench_actor, workflow_of
+from console.durable.loop import Loop, new_loop
+from console.hosting import advancing
+from console.hosting.advancing import Means, Turn
+from console.hosting.database import Database
+from console.runs import actions
+from console.runs.models import Run, RunStatus
+from console.runs.writer import Writer, connect
+from console.tenants.access import Actor
+from console.tenants.scopes import system_scope, tenant_scope
+from console.workflows import catalogue
+from console.workflows.models import Workflow
+
+STEPS = 2  # a turn: the model's call and the tool's
+LEASE = timedelta(minutes=10)  # nobody else is to take over what is being measured
+ROUNDS = {20: 15, 400: 3}
+BUSY = 10  # other runs beside the one whose replay is timed
+
+
+class _Answering(Clients):
+    """Lends the scripted model, whatever the credential."""
+
+    def get(self, *, api_key: str, base_url: str | None, config: Mapping[str, Any]) -> ChatCompletionClient:
+        return scripted.Scripted()
+
+
+class _Worker:
+    """What a worker process has, without Celery in front of it."""
+
+    def __init__(self) -> None:
+        self.loop: Loop = new_loop()
+        self.database = Database()
+        self.writer = Writer()
+        self.means = Means("bench", self.database, self.writer, _Answering(), lambda topic, kind, payload: None)
+
+    def take(self, *turns: Turn) -> list[Spent]:
+        """Let the runs be advanced side by side; what each took from the common start."""
+
+        async def one(turn: Turn) -> Spent:
+            with Stopwatch() as watch:
+                await turn.take()
+            return watch.spent
+
+        async def all_of_them() -> list[Spent]:
+            return await asyncio.gather(*(one(turn) for turn in turns))
+
+        return self.loop.run_until_complete(all_of_them())
+
+    def close(self) -> None:
+        self.writer.close()
+        self.database.close()
+        self.loop.close()
+
+
+def run() -> tuple[dict[str, Any], dict[str, float]]:
+    """Measure; returns figures and ratios."""
+    for spec in scripted.specs().values():
+        catalogue.register(spec)
+    actor = bench_actor()
+    startup.settle((20_000, 20, 50))  # as a worker does
+    worker = _Worker()
+    figures: dict[str, Any] = {"commit_ms": ms(_commit())}
+    ratios: dict[str, float] = {}
+    runs: list[UUID] = []
+    try:
+        for turns, rounds in ROUNDS.items():
+            workflow = workflow_of(actor, f"overhead-{turns}", scripted.body(turns))
+            _stock(turns)  # once for warmth, both of them
+            runs.append(_journaled(worker, actor, workflow)[0])
+            stock, journaled, replayed, load = [], [], [], []
+            for _ in range(rounds):
+                stock.append(_stock(turns).per(turns))
+                run_id, spent = _journaled(worker, actor, workflow)
+                runs.append(run_id)
+                journaled.append(spent.per(turns))
+                loading, replaying = _replayed(worker, run_id)
+                load.append(loading.per(turns))
+                replayed.append(replaying.per(turns))
+            found = {"stock": stock, "journaled": journaled, "replay": replayed, "load_of_journal": load}
+            per_turn = {
+                name: Spent(middle([s.cpu for s in spent]), middle([s.wall for s in spent]))
+                for name, spent in found.items()
+            }
+            for name, spent in per_turn.items():
+                figures[f"{name}_{turns}_turns"] = {
+                    "cpu_ms_per_turn": ms(spent.cpu),
+                    "wall_ms_per_turn": ms(spent.wall),
+                }
+            allowed = per_turn["stock"].wall + 1.3 * STEPS * figures["commit_ms"] / 1000
+            ratios |= {
+                f"cpu_journaled_to_stock_{turns}": round(per_turn["journaled"].cpu / per_turn["stock"].cpu, 3),
+                f"wall_journaled_to_stock_and_1.3_commits_{turns}": round(per_turn["journaled"].wall / allowed, 3),
+                f"cpu_replay_to_stock_{turns}": round(per_turn["replay"].cpu / per_turn["stock"].cpu, 3),
+            }
+        alone, beside = _crowded(worker, runs[1 : BUSY + 2])
+        figures["replay_alone_ms"], figures[f"replay_beside_{BUSY}_busy_ms"] = ms(alone), ms(beside)
+        ratios["replay_beside_busy_to_fair_share"] = round(beside / (alone * (BUSY + 1)), 3)
+    finally:
+        worker.close()
+        _forget(actor, runs)
+    return figures, ratios
+
+
+def _commit() -> float:
+    """Seconds of one durable transaction with one small row: the middle of 200."""
+    times = []
+    with connect() as connection:
+        for number in range(200):
+            with Stopwatch() as watch:
+                connection.execute(
+                    "INSERT INTO django_session (session_key, session_data, expire_date) VALUES (%s, %s, now())",
+                    [f"bench-{number}", "x" * 1000],
+                )
+            times.append(watch.spent.wall)
+        connection.execute("DELETE FROM django_session WHERE session_key LIKE 'bench-%%'", [])
+    return middle(times)
+
+
+def _stock(turns: int) -> Spent:
+    """Building and running the team on AutoGen as it comes, on asyncio's own loop."""
+    loop = asyncio.new_event_loop()
+    try:
+        with quiet.loud(), Stopwatch() as watch:
+            result = loop.run_until_complete(scripted.stock_team(turns).run(task="Keep notes."))
+    finally:
+        loop.close()
+    summaries = sum(message.source == "notary" for message in result.messages)
+    if summaries != 3 * turns:  # a request, its execution and a summary a turn
+        raise RuntimeError(f"stock AutoGen told {summaries} messages in {turns} turns")
+    return watch.spent
+
+
+def _journaled(worker: _Worker, actor: Actor, workflow: Workflow) -> tuple[UUID, Spent]:
+    """A run from its claim to its end; the claim itself is not in the time."""
+    with tenant_scope(actor.tenant):
+        # Started and claimed in one transaction: no other worker ever sees it ready.
+        run = actions.start(actor, workflow, "Keep notes.")
+        turn = _claim(worker, run.id)
+    (spent,) = worker.take(turn)
+    with tenant_scope(actor.tenant):
+        ended = Run.objects.get(pk=run.id)
+        if ended.status != RunStatus.COMPLETED:
+            raise RuntimeError(f"the run {ended.status}: {ended.stop_reason} {ended.stop_detail}")
+    return run.id, spent
+
+
+def _replayed(worker: _Worker, run_id: UUID) -> tuple[Spent, Spent]:
+    """The run again from its whole journal: what loading it and what replaying it takes."""
+    with Stopwatch() as load:
+        turn = _again(worker, run_id)
+    (spent,) = worker.take(turn)
+    return load.spent, spent
+
+
+def _crowded(worker: _Worker, runs: list[UUID]) -> tuple[float, float]:
+    """Wall seconds of one replay: alone, and started together with others of the same length (the middle of them)."""
+    alone = middle([_replayed(worker, run_id)[1].wall for run_id in runs])
+    together = worker.take(*(_again(worker, run_id) for run_id in runs))
+    return alone, middle([spent.wall for spent in together])
+
+
+def _again(worker: _Worker, run_id: UUID) -> Turn:
+    with system_scope("bench replays a run"):
+        Run.objects.filter(pk=run_id).update(
+            status=RunStatus.QUEUED, stop_reason="", sealed_result=None, ended_at=None, ready_at=timezone.now()
+        )
+        return _claim(worker, run_id)
+
+
+def _claim(worker: _Worker, run_id: UUID) -> Turn:
+    claimed = advancing._claim(str(run_id), "bench")
+    if claimed is None:
+        raise RuntimeError("a run of the benchmark was taken by somebody else")
+    with system_scope("bench keeps its lease"):
+        Run.objects.filter(pk=run_id).update(lease_until=timezone.now() + LEASE)
+    return Turn(worker.means, claimed)
+
+
+def _forget(actor: Actor, runs: list[UUID]) -> None:
+    with tenant_scope(actor.tenant):
+        Run.objects.filter(pk__in=runs, tenant=actor.tenant).delete()
