@@ -188,7 +188,7 @@ class Supervisor:
         await asyncio.gather(*(child.start() for child in children))
         await self._wait_until_ready()
 
-    async def _wait_until_ready(self, seconds: float = 30) -> None:
+    async def _wait_until_ready(self, seconds: float = 120) -> None:
         """Until /readyz says that database, broker and a worker are there. Raises Refused with what it says."""
         deadline = time.monotonic() + seconds
         ready = self._answers("/readyz")
