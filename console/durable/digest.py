@@ -68,20 +68,27 @@ class History:
 
 
 def expand(steps: Iterable[Step]) -> Iterator[tuple[Step, Json]]:
-    """Each step with its full request, ``{"messages": [...], **rest}`` where it was made by a History.
+    """Each step with its full request, by scope and n: ``{"messages": [...], **rest}`` where a History made it.
 
-    ``steps`` are those of a run, or of one scope from its first on, by n within a scope (by seq will not do: effects
-    that overlap may be recorded in another order than they were asked in; so they are sorted here).
+    ``steps`` are all those of a run, or of some of its scopes. Where the step before is missing (its worker died, and
+    the team never asked again), a difference cannot be resolved and is given as it is stored.
     """
-    messages: dict[str, list[Json]] = {}
-    rests: dict[str, Json] = {}
+    scope: str | None = None
+    before = 0
+    messages: list[Json] = []
+    rest: Json = {}
     for step in sorted(steps, key=lambda step: (step.scope, step.n)):
+        if step.scope != scope:
+            scope, before, messages, rest = step.scope, 0, [], None
         request = step.request
-        if not (isinstance(request, dict) and "keep" in request and "add" in request):
-            yield step, request
-            continue
-        full = messages.get(step.scope, [])[: request["keep"]] + request["add"]
-        messages[step.scope] = full
-        rest = request["rest"] if "rest" in request else rests.get(step.scope, {})
-        rests[step.scope] = rest
-        yield step, {**rest, "messages": full}
+        whole = step.n == before + 1
+        if isinstance(request, dict) and request.keys() >= {"keep", "add"}:
+            if "rest" in request:
+                rest = request["rest"]
+            if (whole or not request["keep"]) and rest is not None and len(messages) >= request["keep"]:
+                messages = messages[: request["keep"]] + request["add"]
+                before = step.n
+                request = {**rest, "messages": messages}
+        elif whole:
+            before = step.n
+        yield step, request
