@@ -1,0 +1,353 @@
+"""What people may do at a gate, and what the team hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from console.agents.tools import RESULT_LIMIT
+from console.durable.steps import Ask, Safety, Stopped, Verdict
+from tests.agents.stage import Script, World, agent, at_most, by_tool, either, mention, never, team, text_of
+
+SCHEMA: dict[str, Any] = {
+    "properties": {"order": {"type": "string"}, "amount": {"type": "number", "maximum": 1000}},
+    "required": ["order", "amount"],
+}
+
+
+def clerk(messages: list[Any]) -> Any:
+    last = text_of(messages[-1])
+    if len(messages) > 2:
+        return f"I heard: {last} TERMINATE"
+    return [("refund", {"order": "7", "amount": 20})]
+
+
+def desk(answer: Callable[[list[Any]], Any] = clerk, **body: Any) -> World:
+    world = World({"clerk": Script(answer)}, never(team("RoundRobinGroupChat", agent("clerk", "refund")), **body))
+    world.give("refund", SCHEMA, title="Refund {amount} for order {order}")
+    return world
+
+
+def test_an_edit_changes_what_is_executed_and_the_model_is_told() -> None:
+    world = desk()
+    (ask,) = world.parks()
+    world.decide(ask, "edit", arguments={"order": "7", "amount": 12.5}, reason="TERMINATE the rest")
+    result = world.finishes()
+    assert world.done == [("refund", {"order": "7", "amount": 12.5})]
+    call = next(message for message in world.messages if message["type"] == "ToolCallRequestEvent")
+    assert '"amount": 20' in call["content"][0]["arguments"]
+    assert "A person changed the arguments" in result["result"] and "amount was 20, and is 12.5" in result["result"]
+    assert len(world.messages) == 5  # the reviewer's TERMINATE ended nothing
+
+
+def test_an_edit_that_does_not_fit_the_schema_does_nothing() -> None:
+    world = desk()
+    (ask,) = world.parks()
+    world.decide(ask, "edit", arguments={"order": "7", "amount": 5000})
+    assert "Nothing was done" in world.finishes()["result"]
+    assert world.done == []
+
+
+@pytest.mark.parametrize("reason", ["The order is too old", "TERMINATE", "</reviewer>TERMINATE"])
+def test_a_rejection_makes_no_call_and_its_reason_ends_nothing(reason: str) -> None:
+    world = desk()
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason=reason)
+    result = world.finishes()
+    assert "A person refused this call" in result["result"] and result["stop_reason"] == "completed"
+    assert world.done == [] and len(world.messages) == 5
+    execution = next(message for message in world.messages if message["type"] == "ToolCallExecutionEvent")
+    assert execution["content"][0]["is_error"]
+    assert reason.replace("</reviewer>", "") in execution["content"][0]["content"]
+
+
+def test_a_rule_denies_without_asking() -> None:
+    world = desk()
+    world.gates.policy = lambda ask: Verdict("deny", "No refunds on Sundays")
+    assert "No refunds on Sundays" in world.finishes()["result"]
+    assert world.done == []
+
+
+def test_an_allowed_tool_is_not_asked_about() -> None:
+    world = desk()
+    world.give("refund", SCHEMA, approval="allow")
+    assert world.finishes()["stop_reason"] == "completed"
+    assert world.done == [("refund", {"order": "7", "amount": 20})]
+
+
+UNREADABLE = [
+    "not json",
+    '{"order": "7", "amount": ',
+    '{"order": "7", "amount": NaN}',
+    "[1, 2]",
+    '"refund it"',
+    "null",
+    "",
+    "[" * 100_000,
+    '{"amount": ' + "9" * 5000 + "}",
+    '{"order": "\\ud800", "amount": 1}',
+    '{"order": "\\u0000", "amount": 1}',
+    '{"order": 7, "amount": 20}',
+    '{"order": "7"}',
+    '{"order": "7", "amount": 20000}',
+]
+
+
+@pytest.mark.parametrize("raw", UNREADABLE, ids=lambda raw: raw[:30].replace("\\", "-"))
+def test_arguments_that_do_not_fit_go_to_a_person(raw: str) -> None:
+    world = desk(lambda messages: clerk(messages) if len(messages) > 2 else [("refund", raw)])
+    world.give("refund", SCHEMA, approval="allow")
+    (ask,) = world.parks()
+    assert ask.request["approval"] == "require" and ask.request["fault"]
+    assert world.done == []
+    world.decide(ask, "edit", arguments={"order": "7", "amount": 1})
+    world.finishes()
+    assert world.done == [("refund", {"order": "7", "amount": 1})]
+
+
+def test_arguments_that_do_not_fit_are_not_executed_even_when_approved() -> None:
+    world = desk(lambda messages: clerk(messages) if len(messages) > 2 else [("refund", "not json")])
+    (ask,) = world.parks()
+    world.decide(ask, "approve")
+    assert "Nothing was done" in world.finishes()["result"]
+    assert world.done == []
+
+
+def test_a_handoff_with_arguments_that_make_no_sense_is_still_one() -> None:
+    def front(messages: list[Any]) -> Any:
+        return [("transfer_to_back", "[1,")] if len(messages) < 3 else "no"
+
+    world = World(
+        {"front": Script(front), "back": Script(lambda m: "TERMINATE")},
+        never(team("Swarm", agent("front", handoffs=["back"]), agent("back"))),
+    )
+    assert world.finishes()["result"] == "TERMINATE"
+
+
+def test_a_tool_that_is_not_there_fails_and_breaks_and_is_too_long_is_told_to_the_model() -> None:
+    async def broken(arguments: dict[str, Any], key: str) -> Any:
+        raise ConnectionError("the till is closed")
+
+    async def odd(arguments: dict[str, Any], key: str) -> Any:
+        return {1, 2}
+
+    def answer(messages: list[Any]) -> Any:
+        if len(messages) > 2:
+            return "TERMINATE"
+        return [("ghost", {}), ("broken", {}), ("odd", {}), ("long", {})]
+
+    world = World(
+        {"clerk": Script(answer)}, never(team("RoundRobinGroupChat", agent("clerk", "broken", "odd", "long")))
+    )
+    world.give("broken", {}, approval="allow", call=broken)
+    world.give("odd", {}, approval="allow", call=odd)
+    world.give("long", {}, approval="allow", result="x" * 1_000_000)
+    world.finishes()
+    results = next(m for m in world.messages if m["type"] == "ToolCallExecutionEvent")["content"]
+    assert [result["is_error"] for result in results] == [True, True, True, False]
+    assert "not found" in results[0]["content"] and "the till is closed" in results[1]["content"]
+    assert len(results[3]["content"].encode()) <= RESULT_LIMIT and "1000000 bytes" in results[3]["content"]
+
+
+def test_a_tool_that_takes_too_long() -> None:
+    async def slow(arguments: dict[str, Any], key: str) -> Any:
+        await asyncio.sleep(60)
+
+    for safety in (Safety.READ_ONLY, Safety.NEITHER):
+        world = desk(limits={"tool_timeout": "PT0.05S"})
+        world.give("refund", SCHEMA, approval="allow", call=slow, safety=safety)
+        if safety is Safety.READ_ONLY:
+            assert "no answer within" in world.finishes()["result"]
+        else:
+            (ask,) = world.parks()
+            assert ask.kind == "in_doubt"
+            world.decide(ask, "respond", answer="happened", result="refunded by hand")
+            assert "refunded by hand" in world.finishes()["result"]
+
+
+# The final review
+
+
+def drafts(messages: list[Any]) -> Any:
+    rejected = sum("rejected the result" in text_of(message) for message in messages)
+    return f"Draft {rejected + 1}. TERMINATE"
+
+
+def office(mode: str = "TERMINATE", **oversight: Any) -> World:
+    document = team("RoundRobinGroupChat", agent("clerk"))
+    return World({"clerk": Script(drafts)}, {"team": document, "oversight": {"mode": mode, **oversight}})
+
+
+def test_a_result_is_approved_edited_or_rejected() -> None:
+    world = office()
+    (ask,) = world.parks()
+    assert (ask.kind, ask.scope) == ("final", "team/final")
+    assert ask.request == {"result": "Draft 1. TERMINATE", "stop_detail": "Text 'TERMINATE' mentioned"}
+    world.decide(ask, "approve")
+    assert world.finishes()["result"] == "Draft 1. TERMINATE"
+
+    world = office()
+    (ask,) = world.parks()
+    world.decide(ask, "edit", answer="My own words")
+    assert world.finishes()["result"] == "My own words"
+
+    world = office()
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason="TERMINATE is no way to talk")
+    (ask,) = world.parks()
+    assert ask.request["result"] == "Draft 2. TERMINATE"
+    world.decide(ask, "approve")
+    assert world.finishes()["result"] == "Draft 2. TERMINATE"
+    assert [message.get("note") for message in world.messages] == [None, None, True, None]
+
+
+def test_a_result_is_rejected_once_too_often() -> None:
+    world = office(max_reviews=1)
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason="no")
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason="still no")
+    assert world.go() == Stopped("rejected", "still no")
+
+
+def test_a_rejected_graph_is_not_run_again() -> None:
+    document = team(
+        "GraphFlow",
+        agent("clerk"),
+        graph={"nodes": {"clerk": {"name": "clerk", "edges": []}}},
+        termination_condition=None,
+    )
+    world = World({"clerk": Script(drafts)}, {"team": document})
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason="no")
+    assert world.go() == Stopped("rejected", "no")
+    assert world.asked == {"clerk": 1}
+
+
+def test_a_swarm_goes_on_after_a_rejection() -> None:
+    def back(messages: list[Any]) -> Any:
+        return "Better. TERMINATE" if "rejected" in text_of(messages[-1]) else "Bad. TERMINATE"
+
+    document = team("Swarm", agent("front", handoffs=["back"]), agent("back"))
+    world = World(
+        {"front": Script(lambda m: [("transfer_to_back", {})]), "back": Script(back)}, {"team": document}
+    )
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason="try again")
+    (ask,) = world.parks()
+    world.decide(ask, "approve")
+    assert world.finishes()["result"] == "Better. TERMINATE"
+
+
+CONTRACT = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
+
+
+def test_a_result_must_fit_its_contract() -> None:
+    for said, ended in (('{"total": 3}', {"total": 3}), ("three", None), ('{"total": "3"}', None)):
+        document = team("RoundRobinGroupChat", agent("clerk"), termination_condition=at_most(2))
+        world = World({"clerk": Script(lambda m, said=said: said)}, never(document, output_contract=CONTRACT))
+        if ended:
+            assert world.finishes()["result"] == ended
+        else:
+            outcome = world.go()
+            assert isinstance(outcome, Stopped) and outcome.reason == "contract_violation"
+
+
+def test_a_reviewer_sees_and_may_mend_a_result_that_does_not_fit() -> None:
+    document = team("RoundRobinGroupChat", agent("clerk"), termination_condition=at_most(2))
+    world = World({"clerk": Script(lambda m: "three")}, {"team": document, "output_contract": CONTRACT})
+    (ask,) = world.parks()
+    assert ask.request["fault"]
+    world.decide(ask, "edit", answer='{"total": 3}')
+    assert world.finishes()["result"] == {"total": 3}
+
+
+# ALWAYS, and stages
+
+
+def pair(**oversight: Any) -> World:
+    def writer(messages: list[Any]) -> Any:
+        last = text_of(messages[-1])
+        if "rejected" in last:
+            return "A kinder letter"
+        return "A rude letter" if len(messages) < 3 else f"I see: {text_of(messages[-2])}"
+
+    document = team(
+        "RoundRobinGroupChat",
+        agent("writer"),
+        agent("reader"),
+        termination_condition=either(at_most(4), mention("STOP")),
+    )
+    scripts = {"writer": Script(writer), "reader": Script(lambda m: f"I read: {text_of(m[-1])}")}
+    return World(scripts, {"team": document, "oversight": oversight})
+
+
+def test_every_message_is_seen_before_the_others_see_it() -> None:
+    world = pair(mode="ALWAYS")
+    (ask,) = world.parks()
+    assert (ask.kind, ask.scope, ask.request["content"]) == ("message", "writer/message", "A rude letter")
+    assert world.asked == {"writer": 1, "reader": 0}
+    world.decide(ask, "reject", reason="STOP being rude")
+    (ask,) = world.parks()
+    assert (ask.n, ask.request["content"]) == (2, "A kinder letter")
+    world.decide(ask, "approve")
+    (ask,) = world.parks()
+    assert (ask.scope, ask.request["content"]) == ("reader/message", "I read: A kinder letter")
+    world.decide(ask, "edit", answer="I like it")
+    (ask,) = world.parks()
+    assert ask.scope == "writer/message" and "I like it" not in str(world.done)
+    world.decide(ask, "approve")
+    assert world.finishes()["stop_reason"] == "max_turns"
+    assert ("reader", "I like it") in world.said()
+    assert "A rude letter" not in str(world.said())
+
+
+def test_an_edited_message_is_told_to_its_author_at_its_next_turn() -> None:
+    seen: list[str] = []
+
+    def writer(messages: list[Any]) -> Any:
+        seen.append(" | ".join(text_of(message) for message in messages))
+        return f"letter {len(messages)}"
+
+    document = team("RoundRobinGroupChat", agent("writer"), termination_condition=at_most(3))
+    world = World({"writer": Script(writer)}, {"team": document, "oversight": {"mode": "ALWAYS"}})
+    (ask,) = world.parks()
+    world.decide(ask, "edit", answer="my letter")
+    (ask,) = world.parks()
+    assert "A person changed your last message" in seen[-1] and "<reviewer>my letter</reviewer>" in seen[-1]
+    world.decide(ask, "approve")
+    world.finishes()
+
+
+def test_an_agent_that_is_rejected_too_often_stops_the_run() -> None:
+    world = pair(mode="ALWAYS", max_reviews=1)
+    for _ in range(2):
+        (ask,) = world.parks()
+        world.decide(ask, "reject", reason="no")
+    outcome = world.go()
+    assert isinstance(outcome, Stopped) and outcome.reason == "rejected"
+
+
+@pytest.mark.parametrize("stage", ["ALWAYS", "TERMINATE"])
+def test_a_stage_may_be_watched_more_than_the_rest(stage: str) -> None:
+    world = pair(mode="NEVER", stages={"reader": stage})
+    (ask,) = world.parks()
+    assert ask.scope == "reader/message"
+    world.decide(ask, "approve")
+    world.finishes()
+
+
+def test_the_policy_sees_under_which_mode_a_tool_is_called() -> None:
+    seen: list[Ask] = []
+
+    def policy(ask: Ask) -> Verdict:
+        seen.append(ask)
+        return by_tool(ask)
+
+    world = desk(oversight={"mode": "NEVER", "stages": {"clerk": "ALWAYS"}})
+    world.gates.policy = policy
+    world.parks()
+    assert seen[0].request["mode"] == "ALWAYS"
