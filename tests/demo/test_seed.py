@@ -24,8 +24,10 @@ TEAM = Path(__file__).parents[3] / "shared" / "data" / "studio" / "team.json"
 
 
 @pytest.fixture(autouse=True)
-def _model(settings: Any) -> None:
+def _surroundings(settings: Any) -> None:
     settings.DEMO_MODEL_URL = URL
+    # The product's own hasher is slow on purpose, and it is Django's to test.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
 
 
 def everything() -> dict[str, list[Any]]:

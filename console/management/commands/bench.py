@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
@@ -46,28 +48,34 @@ class Command(BaseCommand):
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         with tempfile.TemporaryDirectory(prefix="sayso-bench-") as scratch:
             data = str(Path(scratch) / "data")
-            up = [*manage, "up", "--port", str(_free_port()), "--data", data]
-            with open(Path(scratch) / "up.log", "wb") as log:
-                instance = subprocess.Popen(up, stdout=subprocess.PIPE, stderr=log)
+            port = _free_port()
+            log_path = Path(scratch) / "up.log"
+            with open(log_path, "wb") as log:
+                up = [*manage, "up", "--port", str(port), "--data", data]
+                instance = subprocess.Popen(up, stdout=log, stderr=log)
             try:
-                if not _is_up(instance):
-                    raise CommandError("no instance could be started:\n" + (Path(scratch) / "up.log").read_text()[-2000:])
+                if not _comes_up(instance, f"http://127.0.0.1:{port}/readyz"):
+                    raise CommandError("no instance could be started:\n" + log_path.read_text()[-2000:])
                 arguments = [*manage, "bench", options["name"], "--data", data, *(["--json"] if options["json"] else [])]
                 found = subprocess.run(arguments, stdout=subprocess.PIPE, check=False)
             finally:
                 instance.terminate()
-                instance.communicate(timeout=30)
+                instance.wait(timeout=30)
             self.stdout.write(found.stdout.decode(), ending="")
             if found.returncode:
                 raise CommandError(f"the benchmark failed with exit code {found.returncode}")
 
 
-def _is_up(instance: "subprocess.Popen[bytes]") -> bool:
-    """Read what ``up`` prints until it says that it is ready; False when it ends before."""
-    assert instance.stdout is not None  # noqa: S101 - it was asked for
-    for line in instance.stdout:
-        if b"ready after" in line:
-            return True
+def _comes_up(instance: "subprocess.Popen[bytes]", url: str, seconds: float = 90) -> bool:
+    """Wait until the instance answers that it is ready; False when it ends before, or is not ready in time."""
+    deadline = time.monotonic() + seconds
+    while instance.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return True
+        except httpx.TransportError:
+            pass  # nobody listens yet
+        time.sleep(0.1)
     return False
 
 
