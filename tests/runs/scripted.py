@@ -1,0 +1,80 @@
+"""A team without a model: what a host advances in tests, and in the worker processes that tests kill.
+
+It writes each thing it does to the world into a file, so that a test can count what happened however often the worker
+died. ``install`` puts it in the place of ``run_team``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+from console.durable.run import Call, Run
+from console.durable.steps import Done, Gate, Kind, Safety
+from console.hosting import advancing
+
+
+def body_of(**script: Any) -> dict[str, Any]:
+    """A revision's body for the scripted team. Keys: turns, tool (safety), gate, question, sleep, stop, chunks."""
+    return {"team": {"script": script}}
+
+
+async def team(
+    run: Run, *, body: dict[str, Any], task: Any, environment: Any, emit: Callable[[dict[str, Any]], None]
+) -> Any:
+    """Turns of one model call and one tool call each; the last words are the result."""
+    script = body["team"]["script"]
+    index = 0
+
+    def say(source: str, content: str) -> None:
+        nonlocal index
+        emit({"index": index, "source": source, "type": "TextMessage", "content": content, "at": run.at.isoformat()})
+        index += 1
+
+    say("user", str(task))
+    for turn in range(1, script.get("turns", 2) + 1):
+
+        async def model(call: Call, turn: int = turn) -> Done:
+            for piece in range(script.get("chunks", 0)):
+                call.emit(f"piece {piece} ")
+            if script.get("sleep"):
+                await asyncio.sleep(script["sleep"])
+            return Done(f"turn {turn}", {"input_tokens": 10, "output_tokens": 5}, "0.001")
+
+        said = await run.effect("agent/model", kind=Kind.MODEL, request={"turn": turn}, body=model, name="m", agent="agent")
+        say("agent", said.value)
+        safety = Safety(script.get("tool", "neither"))
+
+        async def tool(call: Call, turn: int = turn) -> Done:
+            note(f"{run.run_id} tool {turn} {call.key}")
+            return Done({"did": turn})
+
+        shown = {"arguments": {"turn": turn}, "safety": str(safety), "approval": "require" if script.get("gate") else "allow"}
+        gate = Gate("tool", shown, "agent", "pay", {"turn": turn})
+        done = await run.effect(
+            "agent/tools", kind=Kind.TOOL, request={"turn": turn}, body=tool, safety=safety, name="pay", agent="agent", gate=gate
+        )
+        say("agent", f"{done.value}")
+    if script.get("question"):
+        answer = await run.gate("agent/question", Gate("question", {"question": "Really?"}, "agent"))
+        say("user", answer.answer or "")
+    if script.get("stop"):
+        await run.stop(script["stop"], "as the script says")
+    if script.get("raise"):
+        raise ValueError(script["raise"])
+    return {"result": f"done after {script.get('turns', 2)}", "stop_reason": "completed", "stop_detail": "the script ended"}
+
+
+def note(line: str) -> None:
+    """Append a line to the file of effects, if there is one."""
+    path = os.environ.get("SAYSO_TEST_EFFECTS")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def install() -> None:
+    """Advance scripts from now on, in this process."""
+    advancing.run_team = team
