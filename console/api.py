@@ -8,6 +8,7 @@ here is to turn every failure into a problem document (RFC 9457) that names the 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NoReturn
@@ -46,10 +47,14 @@ class Token(HttpBearer):
 
 
 class StrictParser(Parser):
-    """JSON as the standard says: NaN and Infinity, which Python would take, are refused."""
+    """JSON as the standard says, and as Postgres can keep it: no NaN, no number beyond all bounds, no NUL in a text, no
+    half of a surrogate pair. Python alone would take all of them."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        return json.loads(request.body, parse_constant=_refuse)
+        value = json.loads(request.body, parse_constant=_refuse, parse_float=_finite)
+        if b"\\u" in request.body:
+            _check_texts(value)
+        return value
 
 
 class Api(NinjaAPI):
@@ -91,6 +96,27 @@ _nothing_here.csrf_exempt = True  # type: ignore[attr-defined]  # as above
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _check_texts(value: Any) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ValueError("a text in it holds a NUL character")
+        value.encode()  # UnicodeEncodeError is a ValueError
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_texts(key)
+            _check_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item)
 
 
 api = Api(
@@ -171,8 +197,10 @@ def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    detail = "The body is not JSON." if error.status_code == 400 else str(error)
-    return problem(error.status_code, detail)
+    if error.status_code != 400:
+        return problem(error.status_code, str(error))
+    why = str(error.__cause__) if error.__cause__ else ""
+    return problem(400, f"The body cannot be read as JSON: {why[:300]}" if why else "The body cannot be read as JSON.")
 
 
 @api.exception_handler(Exception)

@@ -59,9 +59,7 @@ def get_credential(request: HttpRequest, name: str) -> Any:
 @router.put("/credentials/{name}", response=CredentialOut, summary="Make or replace a credential")
 def put_credential(request: HttpRequest, name: str, body: CredentialIn) -> Any:
     actor = actor_of(request)
-    saved = actions.put_credential(
-        actor, name, provider=body.provider, base_url=body.base_url, api_key=body.api_key
-    )
+    saved = actions.put_credential(actor, name, provider=body.provider, base_url=body.base_url, api_key=body.api_key)
     return _out(saved)
 
 

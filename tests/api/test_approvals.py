@@ -125,7 +125,9 @@ def test_what_does_not_fit(desk: Desk, body: Any, field: str) -> None:
 
 
 def test_answers(desk: Desk) -> None:
-    run, requests = desk.waiting(asking("question", question="Colour?"), asking("in_doubt"), asking("final", result="x"))
+    run, requests = desk.waiting(
+        asking("question", question="Colour?"), asking("in_doubt"), asking("final", result="x")
+    )
     said = [
         decide(desk.house.reviewer, requests[0], verdict="respond", answer="Blue"),
         decide(desk.house.reviewer, requests[1], verdict="respond", answer="happened", result={"id": 7}),

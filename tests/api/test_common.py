@@ -61,45 +61,40 @@ def call(api: Api, method: str, address: str, place: dict[str, str], body: Any =
 
 
 @pytest.mark.parametrize(("method", "address", "roles", "body"), NAMED)
-@pytest.mark.parametrize("role", ["reviewer", "operator", "admin"])
-def test_roles(desk: Desk, place: Any, method: str, address: str, roles: set[str], body: Any, role: str) -> None:
-    response = call(getattr(desk.house, role).api, method, address, place, body)
-    if role in roles:
-        assert response.status_code in (200, 201, 202), response.content
+def test_roles(desk: Desk, place: Any, method: str, address: str, roles: set[str], body: Any) -> None:
+    for role in sorted({"reviewer", "operator", "admin"} - roles):
+        problem(call(getattr(desk.house, role).api, method, address, place, body), 403)
+    for role in sorted(roles):
+        response = call(getattr(desk.house, role).api, method, address, place, body)
+        assert response.status_code in (200, 201, 202), (role, response.content)
         assert response["Content-Type"].startswith("application/json")
-    else:
-        problem(response, 403)
+        if method == "post":
+            return  # once done, it is not done by another
 
 
-@pytest.mark.parametrize(("method", "address", "roles", "body"), OBJECTS)
-@pytest.mark.parametrize("role", ["reviewer", "operator", "admin"])
-def test_another_tenants_objects_do_not_exist(
-    world: World, place: Any, method: str, address: str, roles: set[str], body: Any, role: str
-) -> None:
-    if method == "put":
-        return  # that makes fabrikam's own
-    problem(call(getattr(world.fabrikam, role).api, method, address, place, body), 404)
+def test_another_tenants_objects_do_not_exist(world: World, place: Any) -> None:
+    for method, address, _, body in OBJECTS:
+        if method == "put":
+            continue  # that makes fabrikam's own
+        for role in ("reviewer", "operator", "admin"):
+            problem(call(getattr(world.fabrikam, role).api, method, address, place, body), 404)
     with world.northwind.scope():
         assert ApprovalRequest.objects.get(pk=place["request"]).status == "pending"
         assert Run.objects.get(pk=place["run"]).status == "waiting"
 
 
-@pytest.mark.parametrize("address", ["runs", "approvals", "workflows"])
-def test_another_tenants_lists_are_their_own(world: World, place: Any, address: str) -> None:
-    assert world.fabrikam.admin.api.get(f"/api/v1/{address}").json() == {"items": [], "next": None}
+def test_another_tenants_lists_are_their_own(world: World, place: Any) -> None:
+    for address in ("runs", "approvals", "workflows"):
+        assert world.fabrikam.admin.api.get(f"/api/v1/{address}").json() == {"items": [], "next": None}
+    problem(world.fabrikam.reviewer.api.get("/api/v1/approvals", run=place["run"]), 404)
 
 
-@pytest.mark.parametrize("role", ["reviewer", "operator", "admin"])
-def test_filtering_by_another_tenants_run(world: World, place: Any, role: str) -> None:
-    problem(getattr(world.fabrikam, role).api.get("/api/v1/approvals", run=place["run"]), 404)
-
-
-@pytest.mark.parametrize(("method", "address", "roles", "body"), NAMED)
-def test_without_a_good_token(place: Any, method: str, address: str, roles: set[str], body: Any) -> None:
-    for token in (None, "nonsense", "sayso_" + "0" * 32 + "_" + "x" * 43):
-        response = call(Api(token), method, address, place, body)
-        problem(response, 401)
-        assert response["WWW-Authenticate"].startswith("Bearer")
+def test_without_a_good_token(place: Any) -> None:
+    for method, address, _, body in CALLS:
+        for token in (None, "nonsense", "sayso_" + "0" * 32 + "_" + "x" * 43):
+            response = call(Api(token), method, address, place, body)
+            problem(response, 401)
+            assert response["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_a_session_is_no_token(desk: Desk, place: Any) -> None:
@@ -108,30 +103,31 @@ def test_a_session_is_no_token(desk: Desk, place: Any) -> None:
     assert desk.request(place["request"]).status == "pending"
 
 
-@pytest.mark.parametrize(
-    ("address", "allowed"),
-    [
-        ("runs", "GET, POST"),
-        ("runs/{run}", "GET"),
-        ("runs/{run}/messages", "GET"),
-        ("runs/{run}/steps", "GET"),
-        ("runs/{run}/cancel", "POST"),
-        ("runs/{run}/retry", "POST"),
-        ("approvals", "GET"),
-        ("approvals/{request}", "GET"),
-        ("approvals/{request}/decisions", "POST"),
-        ("workflows", "GET, POST"),
-        ("workflows/refund-desk", "GET"),
-        ("workflows/refund-desk/revisions", "GET, POST"),
-        ("credentials/default", "GET, PUT"),
-    ],
-)
-def test_a_wrong_method(desk: Desk, place: Any, address: str, allowed: str) -> None:
+METHODS = {
+    "runs": "GET, POST",
+    "runs/{run}": "GET",
+    "runs/{run}/messages": "GET",
+    "runs/{run}/steps": "GET",
+    "runs/{run}/cancel": "POST",
+    "runs/{run}/retry": "POST",
+    "approvals": "GET",
+    "approvals/{request}": "GET",
+    "approvals/{request}/decisions": "POST",
+    "workflows": "GET, POST",
+    "workflows/refund-desk": "GET",
+    "workflows/refund-desk/revisions": "GET, POST",
+    "credentials/default": "GET, PUT",
+}
+
+
+def test_a_wrong_method(desk: Desk, place: Any) -> None:
     api = desk.house.admin.api
-    for method in {"delete", "patch", "post", "get", "put"} - {each.strip().lower() for each in allowed.split(",")}:
-        response = getattr(api.client, method)(f"/api/v1/{address.format(**place)}")
-        problem(response, 405)
-        assert {each.strip() for each in response["Allow"].split(",")} == {each.strip() for each in allowed.split(",")}
+    for address, allowed in METHODS.items():
+        right = {each.strip().lower() for each in allowed.split(",")}
+        for method in sorted({"delete", "patch", "post", "get", "put"} - right):
+            response = getattr(api.client, method)(f"/api/v1/{address.format(**place)}")
+            problem(response, 405)
+            assert {each.strip().lower() for each in response["Allow"].split(",")} == right
 
 
 def test_reading_never_decides(desk: Desk, place: Any) -> None:
@@ -139,30 +135,29 @@ def test_reading_never_decides(desk: Desk, place: Any) -> None:
     assert desk.request(place["request"]).status == "pending"
 
 
-@pytest.mark.parametrize("address", ["nothing", "runs/", "runs/x/y/z", "approvals/1/2", ""])
-def test_an_unknown_address(desk: Desk, address: str) -> None:
-    problem(desk.house.admin.api.get(f"/api/v1/{address}"), 404)
+def test_an_unknown_address(desk: Desk) -> None:
+    for address in ("nothing", "runs/", "runs/x/y/z", "approvals/1/2", ""):
+        problem(desk.house.admin.api.get(f"/api/v1/{address}"), 404)
 
 
-@pytest.mark.parametrize("key", [UUID, "1", "nonsense", "%00", "r-7a4e5b", "a" * 3000])
-@pytest.mark.parametrize("address", ["runs/{}", "runs/{}/steps", "runs/{}/messages", "approvals/{}"])
-def test_an_unknown_id(desk: Desk, address: str, key: str) -> None:
-    problem(desk.house.admin.api.get(f"/api/v1/{address.format(key)}"), 404)
+def test_an_unknown_id(desk: Desk) -> None:
+    for address in ("runs/{}", "runs/{}/steps", "runs/{}/messages", "approvals/{}"):
+        for key in (UUID, "1", "nonsense", "%00", "r-7a4e5b", "a" * 3000):
+            problem(desk.house.admin.api.get(f"/api/v1/{address.format(key)}"), 404)
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"{", b"[1]", b"nonsense", b'{"verdict": NaN}', b"\xff\xfe", b'"x"', b"[" * 100_000]
-)
-def test_malformed_json(desk: Desk, place: Any, text: bytes) -> None:
+def test_malformed_json(desk: Desk, place: Any) -> None:
+    whole = (b"", b"[1]", b'"x"', b"null")
+    broken = (b"{", b"nonsense", b'{"verdict": NaN}', b"\xff\xfe", b"[" * 100_000)
     for api, address in (
         (desk.house.operator.api, "runs"),
         (desk.house.reviewer.api, f"approvals/{place['request']}/decisions"),
         (desk.house.admin.api, "workflows/refund-desk/revisions"),
     ):
-        response = api.client.post(f"/api/v1/{address}", text, content_type="application/json")
-        whole = text in (b"", b"[1]", b'"x"')
-        assert response.status_code == (422 if whole else 400), response.content
-        assert response["Content-Type"] == "application/problem+json"
+        for text in whole + broken:
+            response = api.client.post(f"/api/v1/{address}", text, content_type="application/json")
+            assert response.status_code == (422 if text in whole else 400), (text, response.content)
+            assert response["Content-Type"] == "application/problem+json"
     assert desk.request(place["request"]).status == "pending"
 
 

@@ -125,7 +125,11 @@ def test_a_credential_keeps_its_key(desk: Desk) -> None:
     assert first.status_code == 200
     read = api.get("/api/v1/credentials/main")
     assert read.json() == first.json()
-    assert (read.json()["provider"], read.json()["base_url"], read.json()["has_key"]) == ("openai", put["base_url"], True)
+    assert (read.json()["provider"], read.json()["base_url"], read.json()["has_key"]) == (
+        "openai",
+        put["base_url"],
+        True,
+    )
     kept = api.put("/api/v1/credentials/main", {"provider": "azure", "base_url": put["base_url"]})
     assert (kept.status_code, kept.json()["has_key"]) == (200, True)
     with desk.house.scope():

@@ -10,7 +10,14 @@ import pytest
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from approvals import actions
 from approvals.actions import Conflict, Invalid, TooLate
@@ -133,8 +140,7 @@ class Requests(RuleBasedStateMachine):
             rows = {row.pk: row for row in ApprovalRequest.objects.filter(run=self.run)}
             votes = list(Vote.objects.filter(request__run=self.run, voided=False))
             decided = dict(
-                (ask.n, decision)
-                for ask, decision in actions.decisions_for(self.run.pk, [refund(), refund(n=1)])
+                (ask.n, decision) for ask, decision in actions.decisions_for(self.run.pk, [refund(), refund(n=1)])
             )
         for place, pk in enumerate(self.ids):
             row = rows[pk]
@@ -145,7 +151,13 @@ class Requests(RuleBasedStateMachine):
             on_table = digest({"order": "A-17", "amount": self.amounts[pk]})
             assert {vote.digest for vote in standing} <= {on_table}
             if row.status in FINAL:
-                outcome = (row.status, row.verdict, row.decided_at, row.decided_by_name, bytes(row.sealed_decision or b""))
+                outcome = (
+                    row.status,
+                    row.verdict,
+                    row.decided_at,
+                    row.decided_by_name,
+                    bytes(row.sealed_decision or b""),
+                )
                 assert self.outcomes.setdefault(pk, outcome) == outcome  # terminal is final
             if row.verdict in ("approve", "edit"):
                 assert len(standing) >= row.approvers
