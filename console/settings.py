@@ -166,7 +166,12 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 _JSON = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-_TEXT = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+# Plain tracebacks: the pretty ones print local variables, and with them what tenants entrusted to us.
+_TEXT = [
+    structlog.dev.ConsoleRenderer(
+        colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
+]
 structlog.configure(
     processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
     logger_factory=structlog.stdlib.LoggerFactory(),
