@@ -202,5 +202,7 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # The sweeper takes the system role several times a second: for the log that is kept, not for the terminal.
+        "sayso.system_scope": {"level": "INFO" if LOG_FORMAT == "json" else "WARNING"},
     },
 }

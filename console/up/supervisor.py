@@ -111,8 +111,10 @@ class Supervisor:
             marks.append((stage, time.monotonic()))
 
         self.env.update(instance.keys(self.data))
+        self._progress("stores")
         await asyncio.gather(self._database(), self._broker())
         mark("stores")
+        self._progress("migrations")
         self.env["SAYSO_URL"] = self.url
         last = instance.load(self.data)
         demo_port = 0
@@ -125,8 +127,10 @@ class Supervisor:
         await self._command("migrate", "--database", "owner", "--noinput", "-v", "0", "--skip-checks")
         mark("migrations")
         if self.demo:
+            self._progress("demo")
             await self._command("demo", "--seed")
             mark("demo")
+        self._progress("processes")
         await self._applications(demo_port)
         mark("processes")
         seeded = json.loads(await self._command("demo", "--json")) if self.demo else None
@@ -135,6 +139,12 @@ class Supervisor:
         took = ", ".join(f"{stage} {at - before:.1f}" for (_, before), (stage, at) in zip(marks, marks[1:], strict=False))
         self.log.line("up", f"ready after {time.monotonic() - marks[0][1]:.1f} s ({took}); Ctrl-C stops it")
         gc.collect()
+
+    @staticmethod
+    def _progress(stage: str) -> None:
+        """Standard error only: the first lines of standard output are the banner."""
+        sys.stderr.write(f"Starting Sayso: {stage} ...\n")
+        sys.stderr.flush()
 
     async def _database(self) -> None:
         if not self.own_database:
