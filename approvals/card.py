@@ -23,7 +23,7 @@ Json = Any
 UNPARSABLE = "_unparsable"  # a call whose arguments were not JSON carries the model's text under this name
 CONVERSATION = 10  # messages shown
 _MONEY = re.compile(r"(?:[€$£¥]\s?\d[\d,]*(?:\.\d+)?|\d[\d,]*(?:\.\d+)?\s?(?:EUR|USD|GBP|CHF|€))")
-_BREAKS = re.compile(r" (?:to|for|in|on|at|of|with|from|by|because|so that) |[:;,(?!]")
+_BREAKS = re.compile(r" (?:to|for|in|on|at|of|with|from|by|because|so that) |[:;,?!](?: |$)| ?\(")
 ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 
@@ -115,8 +115,11 @@ def _rows(arguments: Json, content: dict[str, Json], title: str) -> list[dict[st
     if not isinstance(arguments, dict) or UNPARSABLE in arguments:
         return []
     asked = content.get("arguments") if isinstance(content.get("arguments"), dict) else arguments
+    schema = content.get("schema") if isinstance(content.get("schema"), dict) else {}
     rows = []
-    for name in [*arguments, *(name for name in asked if name not in arguments)]:
+    for name in dict.fromkeys([*(schema.get("properties") or {}), *arguments, *asked]):
+        if name not in arguments and name not in asked:
+            continue
         value = arguments.get(name)
         row = {"name": name, "value": value, **_shape(name, value, content, title)}
         if name not in arguments:

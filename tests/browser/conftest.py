@@ -1,0 +1,102 @@
+"""A real server (uvicorn in a thread, on the test's database) and a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+import uvicorn
+from django.conf import settings
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.approvals.desk import Desk, make_desk
+from tests.world import Member, World, world
+
+__all__ = ["world"]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Generator[Browser]:
+    """A browser for one module's tests. Playwright keeps an event loop on this thread for as long as it lives, under
+    which Django's ORM and ``asyncio.run`` refuse to work: so not for the whole session, and the ORM is told to bear it."""
+    path = os.environ.get("SAYSO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No broker listens: wake-ups are collected."""
+    sent: list[str] = []
+    monkeypatch.setattr("console.runs.wakeups.send", lambda run_id, *, resume: sent.append(str(run_id)) or True)
+    return sent
+
+
+@pytest.fixture
+def server(transactional_db: None, woken: list[str]) -> Generator[str]:
+    """The address of the product, served as ``up`` serves it."""
+    from console.asgi import application
+
+    door = socket.socket()
+    door.bind(("127.0.0.1", 0))
+    door.listen(64)
+    config = uvicorn.Config(application, lifespan="on", ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=1)
+    web = uvicorn.Server(config)
+    thread = threading.Thread(target=web.run, kwargs={"sockets": [door]}, daemon=True)
+    thread.start()
+    while not web.started:
+        assert thread.is_alive(), "the server did not start"
+        thread.join(timeout=0.01)
+    yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    web.should_exit = True
+    thread.join(timeout=10)
+    assert not thread.is_alive(), "the server did not stop"
+
+
+@pytest.fixture
+def desk(server: str, world: World) -> Desk:
+    """Northwind's refund desk, committed."""
+    return make_desk(world.northwind)
+
+
+@pytest.fixture
+def visit(server: str, chromium: Browser) -> Generator[Callable[..., Page]]:
+    """``visit(member, path)`` opens a page as that person, in a browser of their own; errors on it fail the test."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def open_page(member: Member | None, path: str, **options: Any) -> Page:
+        context = chromium.new_context(base_url=server, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        if member is not None:
+            context.add_cookies(
+                [
+                    {
+                        "name": settings.SESSION_COOKIE_NAME,
+                        "value": member.client.cookies[settings.SESSION_COOKIE_NAME].value,
+                        "url": server,
+                    }
+                ]
+            )
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults, faults
