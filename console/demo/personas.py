@@ -238,6 +238,17 @@ def _recorder(conversation: Conversation) -> Answer:
     return Answer("Change record. " + " ".join(reports) + " The change is closed.")
 
 
+# --- bench resume --------------------------------------------------------------------------------------------------
+
+
+def _bench_clerk(conversation: Conversation) -> Answer:
+    wanted = int(next(iter(re.findall(r"(\d+) look-ups", conversation.system)), "1"))
+    done = sum(line.role == "tool" for line in conversation.said)
+    if done < wanted:
+        return _call(("lookup_order", {"order": f"A-{done}"}))
+    return _call(("calculator", {"a": 1, "b": 1, "operator": "+"})) if done == wanted else Answer("TERMINATE")
+
+
 # --- anybody else --------------------------------------------------------------------------------------------------
 
 _END = re.compile(r"(?:say|write|(?:reply|respond|end|answer) with|the word)\s+[\"'`]?([A-Z][A-Z_]{2,})")
@@ -350,4 +361,5 @@ PERSONAS: dict[str, Persona] = {
     "network engineer of the change board": _network,
     "service engineer of the change board": _service_engineer,
     "recorder of the change board": _recorder,
+    "clerk of the benchmark": _bench_clerk,
 }

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console.bench import overhead, resume
 from console.bench.figures import machine
+from console.bench.tenant import free_port
 
 BENCHES = {"overhead": overhead.run, "resume": resume.run}
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         with tempfile.TemporaryDirectory(prefix="sayso-bench-") as scratch:
             data = str(Path(scratch) / "data")
-            port = _free_port()
+            port = free_port()
             log_path = Path(scratch) / "up.log"
             with open(log_path, "wb") as log:
                 up = [*manage, "up", "--port", str(port), "--data", data]
@@ -56,7 +56,14 @@ class Command(BaseCommand):
             try:
                 if not _comes_up(instance, f"http://127.0.0.1:{port}/readyz"):
                     raise CommandError("no instance could be started:\n" + log_path.read_text()[-2000:])
-                arguments = [*manage, "bench", options["name"], "--data", data, *(["--json"] if options["json"] else [])]
+                arguments = [
+                    *manage,
+                    "bench",
+                    options["name"],
+                    "--data",
+                    data,
+                    *(["--json"] if options["json"] else []),
+                ]
                 found = subprocess.run(arguments, stdout=subprocess.PIPE, check=False)
             finally:
                 instance.terminate()
@@ -77,10 +84,3 @@ def _comes_up(instance: "subprocess.Popen[bytes]", url: str, seconds: float = 90
             pass  # nobody listens yet
         time.sleep(0.1)
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
