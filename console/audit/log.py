@@ -27,15 +27,26 @@ class Who(Protocol):
 def record(actor: Who, action: str, object_type: str, object_id: object, **detail: Any) -> AuditRecord:
     """Write one row in the caller's transaction, so that the deed and its record stand or fall together.
 
-    ``detail`` is kept as JSON and never erased: it must hold no secret and no content of a run.
+    ``detail`` is kept as JSON and never erased: it must hold no secret and no content of a run. What Postgres cannot
+    keep in it (NUL, half a surrogate pair) is replaced: a deed is not undone because its record is odd.
     """
     return AuditRecord.objects.create(
         tenant_id=actor.tenant.id,
         actor_kind=actor.kind,
         actor_id=actor.id,
-        actor_name=actor.name[:200],
+        actor_name=_plain(actor.name)[:200],
         action=action,
         object_type=object_type,
-        object_id=str(object_id),
-        detail=detail,
+        object_id=_plain(str(object_id))[:100],
+        detail=_plain(detail),
     )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

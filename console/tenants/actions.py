@@ -62,8 +62,7 @@ def remove_member(actor: Actor, user_id: UUID) -> None:
 def add_service_account(actor: Actor, name: str) -> ServiceAccount:
     """Make a service account. Raises Forbidden, Invalid."""
     access.require(actor, Role.ADMIN)
-    if not name.strip():
-        raise Invalid("name", "A service account needs a name.")
+    _check_name("name", name, 100)
     if access.all(ServiceAccount, actor).filter(name=name).exists():
         raise Invalid("name", "There is a service account of that name.")
     with transaction.atomic():
@@ -92,6 +91,7 @@ def create_token(
         access.require(actor, Role.ADMIN)
     if role not in Role.values:
         raise Invalid("role", f"A role is one of {', '.join(Role.values)}.")
+    _check_name("name", name, 100)
     if user and not access.all(Membership, actor).filter(user=user, active=True, role=role).exists():
         raise Invalid("role", f"{user.name} does not have the role {role} here.")
     if service and service.tenant_id != actor.tenant.id:
@@ -125,9 +125,8 @@ def put_credential(actor: Actor, name: str, *, provider: str, base_url: str, api
     changes: a key is never sent to a place that it was not given for.
     """
     access.require(actor, Role.ADMIN)
-    for field, value, limit in (("name", name, 100), ("provider", provider, 60)):
-        if not value.strip() or len(value) > limit or not value.isprintable():
-            raise Invalid(field, f"The {field} is 1 to {limit} characters.")
+    _check_name("name", name, 100)
+    _check_name("provider", provider, 60)
     _check_url(base_url)
     if not api_key.isprintable() or len(api_key) > 2000:
         raise Invalid("api_key", "The key is printable and at most 2000 characters.")
@@ -146,6 +145,11 @@ def put_credential(actor: Actor, name: str, *, provider: str, base_url: str, api
             name=name, provider=provider, base_url=base_url, key_changed=bool(api_key),
         )  # fmt: skip
     return credential
+
+
+def _check_name(field: str, value: str, limit: int) -> None:
+    if not value.strip() or len(value) > limit or not value.isprintable():
+        raise Invalid(field, f"The {field} is 1 to {limit} printable characters.")
 
 
 def _check_url(base_url: str) -> None:

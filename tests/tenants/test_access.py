@@ -154,6 +154,18 @@ def test_a_credential_that_makes_no_sense_names_its_field(world, field, change):
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\x00b", "a\nb"])
+def test_names_are_short_and_printable(world, name):
+    north = world.northwind
+    with north.scope():
+        with pytest.raises(actions.Invalid) as caught:
+            actions.add_service_account(north.admin.actor, name)
+        assert caught.value.field == "name"
+        with pytest.raises(actions.Invalid) as caught:
+            actions.create_token(north.admin.actor, user=north.admin.user, role="admin", name=name)
+        assert caught.value.field == "name"
+
+
 def test_no_such_thing_has_no_other_answer(world):
     with world.northwind.scope(), pytest.raises(NotFound):
         actions.revoke_token(world.northwind.admin.actor, uuid4())

@@ -29,6 +29,17 @@ def test_a_record_stands_or_falls_with_its_deed(world):
         assert not AuditRecord.objects.filter(action="lost").exists()
 
 
+def test_what_the_database_cannot_keep_is_replaced(world):
+    north = world.northwind
+    with north.scope():
+        row = log.record(
+            north.admin.actor, "odd", "tool", "a\x00" + "x" * 200, said=["a\x00b", {"\ud800": ("c", 1, None)}]
+        )
+        row.refresh_from_db()
+    assert row.detail == {"said": ["a\ufffdb", {"?": ["c", 1, None]}]}
+    assert row.object_id == "a\ufffd" + "x" * 98
+
+
 def test_one_tenant_does_not_see_anothers(world):
     with world.fabrikam.scope():
         log.record(world.fabrikam.admin.actor, "secret", "x", 1)
