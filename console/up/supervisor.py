@@ -115,7 +115,7 @@ class Supervisor:
         await asyncio.gather(self._database(), self._broker())
         mark("stores")
         self._progress("migrations")
-        self.env["SAYSO_URL"] = self.url
+        self.env.update(SAYSO_URL=self.url, SAYSO_DATA=str(self.data))
         last = instance.load(self.data)
         demo_port = 0
         if self.demo:
@@ -126,14 +126,14 @@ class Supervisor:
         )
         await self._command("migrate", "--database", "owner", "--noinput", "-v", "0", "--skip-checks")
         mark("migrations")
+        seeded = None
         if self.demo:
             self._progress("demo")
-            await self._command("demo", "--seed")
+            seeded = json.loads(await self._command("demo", "--seed", "--json"))
             mark("demo")
         self._progress("processes")
         await self._applications(demo_port)
         mark("processes")
-        seeded = json.loads(await self._command("demo", "--json")) if self.demo else None
         self.log.write(banner.text(self.url, self.data, seeded, self.options.workers))
         self.log.open(replay=False)
         took = ", ".join(f"{stage} {at - before:.1f}" for (_, before), (stage, at) in zip(marks, marks[1:], strict=False))
