@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from autogen_agentchat.messages import BaseMessage
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
 from opentelemetry.trace import INVALID_SPAN, Span
@@ -43,11 +44,17 @@ def _no_payload(self: Any, message: Any) -> str:
     return ""
 
 
+def _short(self: Any) -> str:
+    return f"<{type(self).__name__} of {self.source}>"
+
+
 def hush() -> None:
     """Switch off tracing and eager serialisation, and keep what torn-down runs complain about out of the logs."""
     TraceHelper.trace_block = _trace_block  # type: ignore[method-assign,assignment]
     runtime.SingleThreadedAgentRuntime._create_otel_attributes = _no_attributes  # type: ignore[method-assign,assignment]
     runtime.SingleThreadedAgentRuntime._try_serialize = _no_payload  # type: ignore[method-assign]
+    # The runtime formats each message into a log line before it asks whether anybody wants the line.
+    BaseMessage.__repr__ = _short  # type: ignore[method-assign]
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(present, DropTornDown) for present in logger.filters):
@@ -61,27 +68,22 @@ def trust_model_name(client: Any) -> None:
     client._resolved_model = None
 
 
-@contextlib.contextmanager
-def loud() -> Iterator[None]:
-    """AutoGen as it comes, for the length of a benchmark's baseline."""
-    hushed = (
-        TraceHelper.trace_block,
-        runtime.SingleThreadedAgentRuntime._create_otel_attributes,
-        runtime.SingleThreadedAgentRuntime._try_serialize,
-    )
-    TraceHelper.trace_block, attributes, serialize = _STOCK  # type: ignore[method-assign]
-    runtime.SingleThreadedAgentRuntime._create_otel_attributes = attributes  # type: ignore[method-assign]
-    runtime.SingleThreadedAgentRuntime._try_serialize = serialize  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        TraceHelper.trace_block = hushed[0]  # type: ignore[method-assign]
-        runtime.SingleThreadedAgentRuntime._create_otel_attributes = hushed[1]  # type: ignore[method-assign]
-        runtime.SingleThreadedAgentRuntime._try_serialize = hushed[2]  # type: ignore[method-assign]
-
-
 _STOCK: Any = (
     TraceHelper.trace_block,
     runtime.SingleThreadedAgentRuntime._create_otel_attributes,
     runtime.SingleThreadedAgentRuntime._try_serialize,
+    BaseMessage.__repr__,
 )
+
+
+@contextlib.contextmanager
+def loud() -> Iterator[None]:
+    """AutoGen as it comes, for the length of a benchmark's baseline."""
+    stock: Any = runtime.SingleThreadedAgentRuntime
+    helper: Any = TraceHelper
+    message: Any = BaseMessage
+    helper.trace_block, stock._create_otel_attributes, stock._try_serialize, message.__repr__ = _STOCK
+    try:
+        yield
+    finally:
+        hush()

@@ -17,6 +17,8 @@ from console.durable.steps import Json, Safety
 RESULT_LIMIT = 256 * 1024  # bytes of a tool's result that a model, a journal and a reader get
 UNPARSABLE = "_unparsable"  # the one argument of a call whose arguments were not JSON: the model's own text
 
+SIGNS = {"EUR": "€", "USD": "$", "GBP": "£"}
+
 _FIELD = re.compile(r"\{([A-Za-z_][\w.]*)\}")
 
 
@@ -26,8 +28,8 @@ class ToolSpec:
 
     ``schema`` is the JSON schema of the arguments (an object). ``safety`` says what doing it again would mean, ``risk``
     is low, medium or high, ``approval`` is require, allow or unknown (which means require). ``title`` is a sentence
-    for people with ``{argument}`` in it, ``action`` a template that names the deed for idempotency, ``money`` the path
-    of an amount among the arguments. ``call`` gets the arguments and an idempotency key.
+    for people with ``{argument}`` in it, ``action`` a template that names the deed for idempotency, ``money`` the name
+    of an amount among the arguments and its currency ("amount EUR"). ``call`` gets the arguments and an idempotency key.
     """
 
     name: str
@@ -65,11 +67,20 @@ class ToolSpec:
     def headline(self, arguments: Json) -> str:
         """One line for people that says what would be done."""
         if self.title and isinstance(arguments, dict) and UNPARSABLE not in arguments:
-            return clip(fill(self.title, arguments), 200)
+            return _capital(clip(fill(self.title, {**arguments, **self._priced(arguments)}), 200))
         if isinstance(arguments, dict) and UNPARSABLE not in arguments:
             inside = ", ".join(f"{name}={show(value)}" for name, value in arguments.items())
             return clip(f"{self.name}({inside})", 200)
         return f"{self.name} (arguments that cannot be read)"
+
+    def _priced(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """The amount of money among the arguments, as people write it."""
+        name, _, currency = (self.money or "").partition(" ")
+        value = arguments.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return {}
+        sign = SIGNS.get(currency, "")
+        return {name: f"{sign}{value:,.2f}" if sign or not currency else f"{value:,.2f} {currency}"}
 
     def deed(self, arguments: Json) -> str | None:
         """The action's name for idempotency, rendered from the tool's template; None without one."""
@@ -88,6 +99,11 @@ def fill(template: str, arguments: Mapping[str, Any]) -> str:
         return show(value)
 
     return _FIELD.sub(look, template)
+
+
+def _capital(text: str) -> str:
+    """The text with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def show(value: Json) -> str:

@@ -69,9 +69,9 @@ class Walk:
         members = [self.agent(m, f"{path}.config.participants[{i}]") for i, m in enumerate(participants)]
         names = [member["config"]["name"] for member in members if member]
         for i, member in enumerate(members):
-            name = member["config"]["name"] if member else None
-            if name is not None and [m["config"]["name"] for m in members[:i] if m].count(name):
-                self.say(f"{path}.config.participants[{i}].config.name", f"Two agents are called {name!r}.")
+            own = member["config"]["name"] if member else None
+            if own is not None and [m["config"]["name"] for m in members[:i] if m].count(own):
+                self.say(f"{path}.config.participants[{i}].config.name", f"Two agents are called {own!r}.")
         kept: Node = {"participants": members}
         if config.get("termination_condition") is not None:
             kept["termination_condition"] = self.condition(
@@ -96,7 +96,7 @@ class Walk:
         return {"provider": f"autogen_agentchat.teams.{kind}", "component_type": "team", "config": config}
 
     def agent(self, node: Any, path: str) -> Node | None:
-        if isinstance(node, dict) and node.get("provider") in providers.TEAMS:
+        if isinstance(node, dict) and str(node.get("provider")) in providers.TEAMS:
             self.say(path, "A team inside a team is not supported yet.")
             return None
         found = self._component(node, path, providers.AGENTS, "an agent")
@@ -111,7 +111,7 @@ class Walk:
             if config.get("input_func"):
                 self.say(f"{path}.config.input_func", "Functions in a document are code, and code is not run.")
             rest = self._schema(UserProxyAgent, {**config, "input_func": None}, f"{path}.config")
-            kept = {k: v for k, v in rest.items() if k in ("name", "description")}
+            kept = {"name": name, **{k: v for k, v in rest.items() if k == "description"}}
             return {"provider": "autogen_agentchat.agents.UserProxyAgent", "component_type": "agent", "config": kept}
         version = node.get("component_version") or node.get("version") or 2
         if version not in (1, 2):
@@ -126,7 +126,8 @@ class Walk:
             "tool_call_summary_format": "{result}",
             **{key: value for key, value in config.items() if value is not None},
         }
-        kept: Node = {"model_client": self.model(config.get("model_client"), f"{at}.model_client")}
+        kept: Node = {"name": config["name"]}
+        kept["model_client"] = self.model(config.get("model_client"), f"{at}.model_client")
         if config.get("model_context") is not None:
             kept["model_context"] = self.context(config["model_context"], f"{at}.model_context")
         benches = config.get("workbench")
@@ -169,11 +170,12 @@ class Walk:
         kept: list[Any] = []
         for i, given in enumerate(self._list(config, "handoffs", at)):
             place = f"{at}.handoffs[{i}]"
-            if isinstance(given, dict) and not isinstance(given.get("target"), str):
-                self.say(f"{place}.target", "A handoff has a target: the name of an agent.")
+            target = given.get("target") if isinstance(given, dict) else given
+            if not isinstance(target, str) or not target:
+                self.say(f"{place}.target" if isinstance(given, dict) else place, "A handoff names an agent as target.")
                 continue
             try:
-                handoff = Handoff(target=given) if isinstance(given, str) else Handoff.model_validate(given)
+                handoff = Handoff(target=given) if isinstance(given, str) else Handoff.model_validate({**given})
             except ValidationError as error:
                 self.say(place, _first(error))
             else:

@@ -113,7 +113,9 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
             shown["fault"] = fault
 
         async def body(call: Call) -> Done:
-            return await _run(spec, given if call.arguments is None else call.arguments, call.key)
+            if call.arguments is None:
+                return await _run(spec, given, fault, call.key)
+            return await _run(spec, call.arguments, spec.fault(call.arguments), call.key)
 
         deed = spec.deed(given)
         return await room.run.effect(
@@ -161,9 +163,8 @@ def _answer(name: str, text: str, failed: bool) -> ToolResult:
     return ToolResult(name=name, result=[TextResultContent(content=text)], is_error=failed)
 
 
-async def _run(spec: ToolSpec, arguments: Json, key: str) -> Done:
+async def _run(spec: ToolSpec, arguments: Json, fault: str | None, key: str) -> Done:
     """Call the tool. What goes wrong is a result, too: the model is told, and the step is recorded as failed."""
-    fault = spec.fault(arguments)
     if fault:
         return Done(f"Nothing was done. {fault}", failed=True)
     try:

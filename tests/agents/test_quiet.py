@@ -1,0 +1,49 @@
+"""What is switched off in AutoGen by private names, and what is pinned to its version."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from importlib.metadata import version
+
+import pytest
+from autogen_agentchat.messages import TextMessage
+from autogen_core import SingleThreadedAgentRuntime
+from autogen_core import _single_threaded_agent_runtime as runtime
+from autogen_core._telemetry._tracing import TraceHelper
+from autogen_ext.models.openai import OpenAIChatCompletionClient
+
+from console.agents import quiet
+from tests.agents.stage import World, agent, never, team
+from tests.agents.test_round_robin import desk
+
+
+def test_the_private_names_are_where_they_were() -> None:
+    assert version("autogen-core") == version("autogen-agentchat") == version("autogen-ext") == "0.7.5"
+    with quiet.loud():
+        assert inspect.iscoroutinefunction(SingleThreadedAgentRuntime._create_otel_attributes)
+        assert list(inspect.signature(SingleThreadedAgentRuntime._try_serialize).parameters) == ["self", "message"]
+        assert SingleThreadedAgentRuntime.__module__ == runtime.__name__
+        assert "operation" in inspect.signature(TraceHelper.trace_block).parameters
+        assert SingleThreadedAgentRuntime._try_serialize is not quiet._no_payload
+        assert "hello" in repr(TextMessage(source="a", content="hello"))
+    assert SingleThreadedAgentRuntime._try_serialize is quiet._no_payload
+    assert repr(TextMessage(source="a", content="hello")) == "<TextMessage of a>"
+    client = OpenAIChatCompletionClient(model="gpt-4o-mini", api_key="k")
+    assert client._resolved_model != "gpt-4o-mini"  # what trust_model_name is there for
+
+
+def test_a_run_that_is_torn_down_is_quiet_and_a_real_fault_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        desk().parks()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    class Broken(World):
+        def tool(self, name: str, version: int) -> None:  # type: ignore[override]
+            raise KeyError(name)
+
+    world = Broken({}, never(team("RoundRobinGroupChat", agent("a", "dig"))))
+    world.give("dig", {})
+    with caplog.at_level(logging.ERROR):
+        world.go()
+    assert any("dig" in str(record.exc_info) for record in caplog.records)
