@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from django.db import connection
+from django.urls import get_resolver
 
 from console.tenants import roles
 
@@ -49,4 +50,5 @@ class Lifespan:
 
 def _begin() -> None:
     refuse_privilege()
+    get_resolver().url_patterns  # noqa: B018 - imports every page now, rather than in somebody's first request
     settle()

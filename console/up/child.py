@@ -47,7 +47,7 @@ class Child:
         self._watcher: asyncio.Task[None] | None = None
         self._follower: asyncio.Task[None] | None = None
 
-    async def start(self, seconds: float = 120) -> None:
+    async def start(self, seconds: float = 300) -> None:
         """Start it and return when it is ready; from then on it is restarted when it dies.
 
         Raises Refused when it ends, or is not ready within ``seconds``.

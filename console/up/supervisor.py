@@ -198,7 +198,7 @@ class Supervisor:
         await asyncio.gather(*(child.start() for child in children))
         await self._wait_until_ready()
 
-    async def _wait_until_ready(self, seconds: float = 120) -> None:
+    async def _wait_until_ready(self, seconds: float = 300) -> None:
         """Until /readyz says that database, broker and a worker are there. Raises Refused with what it says."""
         deadline = time.monotonic() + seconds
         ready = self._answers("/readyz")
