@@ -63,6 +63,7 @@ class LeaseKeeper:
     def close(self) -> None:
         """Stop renewing; the process is leaving."""
         self._stop.set()
+        feed.send([(feed.NUDGES, "")])  # wakes the listener, ours too
         for thread in self._threads:
             thread.join(2)
 

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from console.durable.run import Call, Run
 from console.durable.steps import Done, Gate, Kind, Safety
 from console.hosting import advancing
 
+HELD = threading.Event()  # models of a script with ``hold`` answer once it is set
+TIMEOUT = timedelta(seconds=0.5)  # of the tool: how long an interrupted call may still be under way
+
 
 def body_of(**script: Any) -> dict[str, Any]:
-    """A revision's body for the scripted team. Keys: turns, tool (safety), gate, question, sleep, stop, chunks."""
+    """A revision's body for the scripted team. Keys: turns, tool (safety), gate, question, sleep, hold, stop, chunks."""
     return {"team": {"script": script}}
 
 
@@ -41,9 +46,13 @@ async def team(
                 call.emit(f"piece {piece} ")
             if script.get("sleep"):
                 await asyncio.sleep(script["sleep"])
+            while script.get("hold") and not HELD.is_set():
+                await asyncio.sleep(0.05)
             return Done(f"turn {turn}", {"input_tokens": 10, "output_tokens": 5}, "0.001")
 
-        said = await run.effect("agent/model", kind=Kind.MODEL, request={"turn": turn}, body=model, name="m", agent="agent")
+        said = await run.effect(
+            "agent/model", kind=Kind.MODEL, request={"turn": turn}, body=model, name="m", agent="agent"
+        )
         say("agent", said.value)
         safety = Safety(script.get("tool", "neither"))
 
@@ -51,10 +60,22 @@ async def team(
             note(f"{run.run_id} tool {turn} {call.key}")
             return Done({"did": turn})
 
-        shown = {"arguments": {"turn": turn}, "safety": str(safety), "approval": "require" if script.get("gate") else "allow"}
+        shown = {
+            "arguments": {"turn": turn},
+            "safety": str(safety),
+            "approval": "require" if script.get("gate") else "allow",
+        }
         gate = Gate("tool", shown, "agent", "pay", {"turn": turn})
         done = await run.effect(
-            "agent/tools", kind=Kind.TOOL, request={"turn": turn}, body=tool, safety=safety, name="pay", agent="agent", gate=gate
+            "agent/tools",
+            kind=Kind.TOOL,
+            request={"turn": turn},
+            body=tool,
+            safety=safety,
+            name="pay",
+            agent="agent",
+            gate=gate,
+            timeout=TIMEOUT,
         )
         say("agent", f"{done.value}")
     if script.get("question"):
@@ -64,7 +85,11 @@ async def team(
         await run.stop(script["stop"], "as the script says")
     if script.get("raise"):
         raise ValueError(script["raise"])
-    return {"result": f"done after {script.get('turns', 2)}", "stop_reason": "completed", "stop_detail": "the script ended"}
+    return {
+        "result": f"done after {script.get('turns', 2)}",
+        "stop_reason": "completed",
+        "stop_detail": "the script ended",
+    }
 
 
 def note(line: str) -> None:

@@ -106,7 +106,9 @@ def test_runs_that_write_at_once_share_commits(desk: Desk, runner: asyncio.Runne
 
 def _commits() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        cursor.execute(
+            "SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        )
         return int(cursor.fetchone()[1])
 
 
