@@ -13,7 +13,20 @@ from typing import Any
 
 import pytest
 
-from console.durable import Ask, Decision, Finished, Gate, Json, Lost, MemoryGates, Run, Safety, Suspended, Verdict, failpoints
+from console.durable import (
+    Ask,
+    Decision,
+    Finished,
+    Gate,
+    Json,
+    Lost,
+    MemoryGates,
+    Run,
+    Safety,
+    Suspended,
+    Verdict,
+    failpoints,
+)
 
 from .lab import Lab, look, pay
 

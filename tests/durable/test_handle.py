@@ -356,9 +356,7 @@ def test_a_lock_shared_with_another_run_may_be_waited_for() -> None:
 
         labs = [Lab(main), Lab(main)]
         turns = [
-            asyncio.create_task(
-                advance(main, run_id=name, journal=lab.store.claim(), gates=lab.gates, clock=lab.clock)
-            )
+            asyncio.create_task(advance(main, run_id=name, journal=lab.store.claim(), gates=lab.gates, clock=lab.clock))
             for name, lab in zip(["first", "second"], labs, strict=True)
         ]
         await slow.begun

@@ -52,7 +52,7 @@ deeds = st.tuples(
     st.sampled_from(["allow", "deny", "require", "require"]),
     st.sampled_from(["approve", "edit", "reject"]),
 )
-plans = st.lists(st.lists(deeds, max_size=4), min_size=1, max_size=3)
+plans = st.lists(st.lists(deeds, min_size=1, max_size=4), min_size=1, max_size=3)
 Plan = list[list[tuple[str, str, str]]]
 
 
@@ -77,7 +77,9 @@ def lab_of(plan: Plan, seed: int) -> Lab:
                     gated = deed != "ungated"
                     scope = f"{place}/{deed}"
                     settled = await pay(run, lab.world, scope, request, safety=safety, gated=gated, timeout=MINUTE)
-                told.append([settled.value and settled.value["arguments"], settled.decision and settled.decision.verdict])
+                told.append(
+                    [settled.value and settled.value["arguments"], settled.decision and settled.decision.verdict]
+                )
             return told
 
         return await asyncio.gather(*(branch(place) for place in range(len(plan))))
@@ -276,7 +278,7 @@ class Machine(RuleBasedStateMachine):
 
 Machine.TestCase.settings = settings(
     max_examples=40,
-    stateful_step_count=25,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -105,7 +105,9 @@ def test_places_are_dense_and_settlements_in_order() -> None:
     lab = Lab(None, seed=3)  # type: ignore[arg-type]
 
     async def main(run: Run) -> Json:
-        await asyncio.gather(*(pay(run, lab.world, f"p{i}", i, gated=False) for i in range(4)), look(run, lab.world, "m"))
+        await asyncio.gather(
+            *(pay(run, lab.world, f"p{i}", i, gated=False) for i in range(4)), look(run, lab.world, "m")
+        )
         return None
 
     lab.main = main
@@ -259,7 +261,9 @@ def test_an_intent_that_nobody_asks_for_is_a_divergence() -> None:
 
 def test_failures_are_the_same_at_every_replay() -> None:
     async def broken(call: Any) -> Done:
-        raise EffectFailed({"type": "NoSuchThing", "message": "gone"}, [{"cause": "404"}], {"input_tokens": 3}, cost="1")
+        raise EffectFailed(
+            {"type": "NoSuchThing", "message": "gone"}, [{"cause": "404"}], {"input_tokens": 3}, cost="1"
+        )
 
     async def main(run: Run) -> Json:
         try:
