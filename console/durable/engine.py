@@ -34,7 +34,11 @@ class Handle:
 
     def cancel(self) -> None:
         """End the run: somebody cancelled it."""
-        self._end(Stopped("cancelled"))
+        self.stop("cancelled")
+
+    def stop(self, reason: str, detail: str = "") -> None:
+        """End the run with a stop reason, from outside it: its time is up, its budget gone."""
+        self._end(Stopped(reason, detail))
 
     def lose(self) -> None:
         """The lease is gone, as its keeper knows before the journal says so."""

@@ -191,8 +191,10 @@ class Run(Tracked):
         return n
 
     async def _park(self) -> NoReturn:
-        while True:  # AutoGen may swallow the first cancellation, and come back
+        # Not raised at once, while there is somebody to cancel it: what swallows cancellations would spin for ever.
+        if self.driver is not None:
             await self.loop.create_future()
+        raise asyncio.CancelledError
 
     async def _ask(self, pending: Pending) -> Any:
         if self.closed:

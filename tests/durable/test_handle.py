@@ -74,7 +74,9 @@ def in_loop(go: Callable[[], Any], said: list[Any] | None = None) -> Any:
         (Handle.suspend, Suspended(shutdown=True)),
         (Handle.cancel, Stopped("cancelled")),
         (Handle.lose, Lost()),
+        (lambda handle: handle.stop("timeout", "10 minutes"), Stopped("timeout", "10 minutes")),
     ],
+    ids=["suspend", "cancel", "lose", "stop"],
 )
 @pytest.mark.parametrize("safety", list(Safety))
 def test_effects_in_flight(hand: Callable[[Handle], None], expected: Any, safety: Safety) -> None:
@@ -230,6 +232,24 @@ def test_no_task_is_left_of_a_team_that_will_not_hear_of_it() -> None:
 
     in_loop(go)
     assert steps.count("swallowed") == 3 and "cleaning" in steps and "unreached" not in steps
+
+
+def test_what_comes_after_the_end_gets_nowhere() -> None:
+    """An object of the team that outlives its run, in a task that nobody will cancel any more."""
+
+    async def go() -> None:
+        async def main(run: Run) -> Json:
+            kept.append(run)
+            return None
+
+        kept: list[Run] = []
+        lab = Lab(main)
+        assert await lab.turn() == Finished(None)
+        with pytest.raises(asyncio.CancelledError):
+            await look(kept[0], lab.world, "m")
+        assert lab.record == [] and not lab.world.began
+
+    in_loop(go)
 
 
 def test_a_parked_run_leaves_nothing_behind() -> None:

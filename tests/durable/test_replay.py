@@ -59,7 +59,7 @@ def branches(lab: Lab, count: int = 4, steps: int = 5) -> Any:
     return main
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(12))
 def test_parallel_branches_replay_in_the_order_they_ran(seed: int) -> None:
     lab = Lab(None, seed=seed)  # type: ignore[arg-type]
     lab.main = branches(lab)
@@ -81,7 +81,7 @@ def test_different_latencies_do_give_different_orders() -> None:
     assert len(orders) > 3
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_taken_up_after_any_number_of_steps(seed: int) -> None:
     """A run cut off anywhere ends with what a whole run of the same record would have."""
     lab = Lab(None, seed=seed)  # type: ignore[arg-type]
