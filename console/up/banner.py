@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ def text(url: str, data: Path, demo: dict[str, Any] | None, workers: int) -> str
             "    3. Approve it, and watch the run carry on.",
         ]
     else:
-        lines += ["  No demo: create a tenant and its first admin with the commands in README.md."]
+        lines += [
+            "  No demo. Make a tenant and its first admin:",
+            "    python3 manage.py add_member NAME --role admin --tenant SLUG --tenant-name 'Your Company' "
+            f"--data {shlex.quote(str(data))}",
+        ]
     lines += ["", f"  Data: {data}   Workers: {workers}   Stop: Ctrl-C", RULE]
     return "\n".join(lines)
 
