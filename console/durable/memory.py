@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .errors import Fenced
 from .steps import Ask, Decision, Step, Verdict
+
+
+def _copy(step: Step) -> Step:
+    """The step with its JSON through JSON: what comes back is what a database would give back."""
+    parts = (step.request, step.verdict, step.result, step.error, step.attempts, step.usage)
+    request, verdict, result, error, attempts, usage = json.loads(json.dumps(parts))
+    return replace(step, request=request, verdict=verdict, result=result, error=error, attempts=attempts, usage=usage)
 
 
 class MemoryStore:
@@ -26,7 +33,7 @@ class MemoryStore:
 
     def snapshot(self) -> list[Step]:
         """Copies of the steps, by seq."""
-        return sorted((copy.deepcopy(step) for step in self.steps.values()), key=lambda step: step.seq)
+        return sorted((_copy(step) for step in self.steps.values()), key=lambda step: step.seq)
 
 
 class MemoryJournal:
@@ -51,7 +58,7 @@ class MemoryJournal:
         self._take(step.seq)
         if (step.scope, step.n) in self._store.steps:
             raise ValueError(f"{step.scope}#{step.n} is recorded already")
-        self._store.steps[step.scope, step.n] = copy.deepcopy(step)
+        self._store.steps[step.scope, step.n] = _copy(step)
         self._store.seq = step.seq
 
     async def settle(self, step: Step) -> None:
@@ -63,10 +70,10 @@ class MemoryJournal:
         if step.settled is not None:
             self._take(step.settled)
             self._store.seq = step.settled
-        self._store.steps[step.scope, step.n] = copy.deepcopy(step)
+        self._store.steps[step.scope, step.n] = _copy(step)
 
     async def keep_late(self, step: Step) -> None:
-        self._store.late.append(copy.deepcopy(step))
+        self._store.late.append(_copy(step))
 
 
 class MemoryGates:
