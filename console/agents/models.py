@@ -26,6 +26,7 @@ from console.durable.errors import EffectFailed
 from console.durable.run import Call
 from console.durable.steps import Done, Json, Kind
 
+SELECTOR = "selector"  # the name under which a team's own model is asked for the next speaker
 CHARS_PER_TOKEN = 4  # a local estimate: the real encodings would have to be downloaded
 CONTEXT_TOKENS = 128_000
 
@@ -52,7 +53,7 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         self._config = dict(config)
         self._name = str(config.get("model", ""))
         self._info = clients.model_info(config)
-        self._history = History(wire.plain_message)
+        self._history = History(wire.encode)
         self._schemas = wire.Schemas()
         self._usage = RequestUsage(prompt_tokens=0, completion_tokens=0)
 
@@ -115,7 +116,8 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         if extra:
             arguments["extra_create_args"] = dict(extra)
             rest["extra"] = dict(extra)
-        request, digest = self._history.request(messages, rest)
+        told = wire.paragraphs(messages) if self._agent == SELECTOR else messages
+        request, digest = self._history.request(told, rest)
 
         async def body(call: Call) -> Done:
             return await self._persist(call, messages, arguments, stream)

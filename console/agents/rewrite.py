@@ -10,20 +10,34 @@ from typing import Any
 
 from console.agents import providers
 from console.agents.limits import Limits
+from console.agents.models import SELECTOR
 from console.agents.oversight import Oversight
 
 Node = dict[str, Any]
 
 
-def wrapped(team: Mapping[str, Any], limits: Limits, oversight: Oversight) -> Node:
-    """The wrapped twin of a normalised team document. Raises KeyError for what ``documents.check`` would refuse."""
-    return _Rewriter(limits, oversight).team(team)
+def wrapped(
+    team: Mapping[str, Any],
+    limits: Limits,
+    oversight: Oversight,
+    filters: Mapping[str, list[Mapping[str, Any]]] | None = None,
+    reviewer: str = "reviewer",
+) -> Node:
+    """The wrapped twin of a normalised team document. Raises KeyError for what ``documents.check`` would refuse.
+
+    ``filters`` say, by agent, whose messages it hears, and the first or last how many; it always hears ``reviewer``.
+    """
+    return _Rewriter(limits, oversight, filters or {}, reviewer).team(team)
 
 
 class _Rewriter:
-    def __init__(self, limits: Limits, oversight: Oversight) -> None:
+    def __init__(
+        self, limits: Limits, oversight: Oversight, filters: Mapping[str, list[Mapping[str, Any]]], reviewer: str
+    ) -> None:
         self._limits = limits
         self._oversight = oversight
+        self._filters = filters
+        self._reviewer = reviewer
 
     def team(self, node: Mapping[str, Any]) -> Node:
         kind = providers.TEAMS[node["provider"]]
@@ -39,7 +53,7 @@ class _Rewriter:
                     if target not in names and target not in outside:
                         outside.append(target)
         insiders = [*names, *outside]
-        config["participants"] = [self._participant(member, insiders) for member in members]
+        config["participants"] = [self._filtered(self._participant(member, insiders), member) for member in members]
         config["participants"] += [_node("console.agents.participants.Person", "agent", name=name) for name in outside]
         ending = config.get("termination_condition")
         if ending:
@@ -47,12 +61,21 @@ class _Rewriter:
         turns = config.get("max_turns")
         config["max_turns"] = min(turns, self._limits.max_turns) if turns else self._limits.max_turns
         if kind == "SelectorGroupChat":
-            config["model_client"] = self._model(config["model_client"], "selector/model", "selector")
+            config["model_client"] = self._model(config["model_client"], f"{SELECTOR}/model", SELECTOR)
             if config.get("model_context"):
-                config["model_context"] = self._context(config["model_context"], "selector")
+                config["model_context"] = self._context(config["model_context"], SELECTOR)
         if kind == "GraphFlow":
             return {**_node("console.agents.graphs.JournaledGraphFlow", "team"), "config": config}
         return {**_node(f"autogen_agentchat.teams.{kind}", "team"), "config": config}
+
+    def _filtered(self, agent: Node, node: Mapping[str, Any]) -> Node:
+        name = node["config"]["name"]
+        heard = [dict(entry) for entry in self._filters.get(name) or []]
+        if not heard:
+            return agent
+        heard.append({"source": self._reviewer})
+        provider = "autogen_agentchat.agents.MessageFilterAgent"
+        return _node(provider, "agent", name=name, wrapped_agent=agent, filter={"per_source": heard})
 
     def _participant(self, node: Mapping[str, Any], insiders: list[str]) -> Node:
         config, name = dict(node["config"]), node["config"]["name"]

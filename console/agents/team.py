@@ -58,7 +58,7 @@ async def run_team(
         reviewer += "_"
     room = Room(run, environment, limits, oversight, pace or Pace(), reviewer)
     enter(room)
-    team: Team = Team.load_component(rewrite.wrapped(document, limits, oversight))
+    team: Team = Team.load_component(rewrite.wrapped(document, limits, oversight, body.get("filters"), reviewer))
     return await _Show(room, team, document, body.get("output_contract"), emit).play(task)
 
 
@@ -134,7 +134,7 @@ class _Show:
             "at": self._room.run.at.isoformat(),
             "models_usage": None
             if usage is None
-            else {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens},
+            else {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
         }
         if isinstance(message, HandoffMessage):
             told["target"] = message.target

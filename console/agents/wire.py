@@ -47,6 +47,24 @@ def plain_call(call: Any) -> dict[str, str]:
     return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 
+def encode(message: LLMMessage | dict[str, Any]) -> dict[str, Any]:
+    """A message for the journal; what is JSON already stays as it is."""
+    return message if isinstance(message, dict) else plain_message(message)
+
+
+def paragraphs(messages: Sequence[LLMMessage]) -> list[dict[str, Any]]:
+    """Messages taken apart at their empty lines, each part marked ``"part": true``.
+
+    A selector gets the whole conversation as one text, each time anew. In parts, only what is new of it is stored.
+    """
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        plain = plain_message(message)
+        parts = plain["content"].split("\n\n") if isinstance(plain["content"], str) else []
+        found += [{**plain, "content": part, "part": True} for part in parts] if len(parts) > 1 else [plain]
+    return found
+
+
 class Schemas:
     """The schemas of the tools that a model is offered, computed once for as long as the same tools are offered."""
 

@@ -115,7 +115,10 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         async def body(call: Call) -> Done:
             if call.arguments is None:
                 return await _run(spec, given, fault, call.key)
-            return await _run(spec, call.arguments, spec.fault(call.arguments), call.key)
+            # A person made another deed of it: it must not be taken for a repetition of the one that was asked for.
+            other = spec.deed(call.arguments)
+            key = f"{room.run.run_id}:{other}" if other else call.key
+            return await _run(spec, call.arguments, spec.fault(call.arguments), key)
 
         deed = spec.deed(given)
         return await room.run.effect(

@@ -208,6 +208,7 @@ class World:
             approval=facts.get("approval", "require"),
             title=facts.get("title", ""),
             timeout=facts.get("timeout", timedelta(seconds=5)),
+            action=facts.get("action"),
         )
         self.specs[name] = spec
         return spec

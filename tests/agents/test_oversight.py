@@ -351,3 +351,22 @@ def test_the_policy_sees_under_which_mode_a_tool_is_called() -> None:
     world.gates.policy = policy
     world.parks()
     assert seen[0].request["mode"] == "ALWAYS"
+
+
+def test_an_edited_deed_has_a_key_of_its_own() -> None:
+    keys: list[str] = []
+
+    async def pay(arguments: dict[str, Any], key: str) -> Any:
+        keys.append(key)
+        return "refund done"
+
+    for edited in (None, {"order": "8", "amount": 20}):
+        world = desk()
+        world.give("refund", SCHEMA, call=pay, action="refund {order}")
+        (ask,) = world.parks()
+        if edited:
+            world.decide(ask, "edit", arguments=edited)
+        else:
+            world.decide(ask, "approve")
+        world.finishes()
+    assert keys == ["run:refund 7", "run:refund 8"]

@@ -12,6 +12,7 @@ from console.agents.limits import Limits
 from console.agents.oversight import Oversight
 from console.agents.rewrite import wrapped
 from console.durable import failpoints
+from console.durable.digest import expand
 from console.durable.steps import Suspended
 from tests.agents.stage import (
     Script,
@@ -362,3 +363,43 @@ def test_a_wrapped_team_names_nothing_but_our_classes_and_the_listed_ones() -> N
                 todo.extend(item.values())
             elif isinstance(item, list):
                 todo.extend(item)
+
+
+def test_an_agent_hears_only_whom_its_filter_lets_through() -> None:
+    heard: list[list[str]] = []
+
+    def last(messages: list[Any]) -> Any:
+        heard.append([text_of(message) for message in messages[1:]])
+        return "TERMINATE"
+
+    document = team("RoundRobinGroupChat", agent("a"), agent("b"), agent("c"))
+    scripts = {"a": Script(lambda m: "from a"), "b": Script(lambda m: "from b"), "c": Script(last)}
+    world = World(scripts, never(document, filters={"c": [{"source": "b", "position": "last", "count": 1}]}))
+    world.body["oversight"] = {"mode": "TERMINATE"}
+    (ask,) = world.parks()
+    assert heard == [["from b"]]
+    world.decide(ask, "reject", reason="more")
+    world.parks()
+    assert any("more" in said for said in heard[-1])
+
+
+def test_what_a_selector_is_asked_is_stored_as_its_difference() -> None:
+    def choose(messages: list[Any]) -> Any:
+        return "b" if text_of(messages[0]).rsplit("Read the above", 1)[0].count("spoke") % 2 else "a"
+
+    scripts = {"a": lambda m: f"a spoke {len(m)} " + "x" * 500, "b": lambda m: f"b spoke {len(m)} " + "y" * 500}
+    document = team(
+        "SelectorGroupChat",
+        agent("a"),
+        agent("b"),
+        model_client=model(),
+        allow_repeated_speaker=True,
+        termination_condition=at_most(30),
+    )
+    world = World({**{n: Script(s) for n, s in scripts.items()}, "selector": Script(choose)}, never(document))
+    world.finishes()
+    asked = [step for step in world.store.snapshot() if step.scope == "selector/model"]
+    sizes = [len(str(step.request)) for step in asked]
+    assert len(asked) > 20 and max(sizes[2:]) < 2 * min(sizes[2:])
+    whole = [request for _, request in expand(asked)][-1]["messages"]
+    assert sum("spoke" in message["content"] for message in whole) == len(asked) - 1
