@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_duration
 from console.runs.models import TERMINAL, Run, Step
 from console.runs.reasons import StopReason
 from console.tenants import crypto
-from console.workflows.models import Revision
+from console.workflows.models import Revision, Workflow
 
 
 class Refused(Exception):
@@ -34,7 +34,7 @@ def revision_for(run: Run) -> Revision:
         return run.revision
     if not about.limit:
         raise Refused(f"{about.sentence} {about.remedy}".strip() if about.remedy else "A completed run is not retried.")
-    current = run.workflow.current
+    current = Workflow.objects.select_related("current").get(pk=run.workflow_id).current
     if current is None or not _raised(run.revision.body, current.body, about.limit):
         raise Refused(f"{about.sentence} {about.remedy}")
     if _without_limits(run.revision.body) != _without_limits(current.body):
