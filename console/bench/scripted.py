@@ -13,7 +13,7 @@ from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import Team
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
-from autogen_core import CancellationToken, FunctionCall
+from autogen_core import CancellationToken, ComponentModel, FunctionCall
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, ModelInfo, RequestUsage
 from autogen_core.tools import FunctionTool, Tool, ToolSchema
 
@@ -48,6 +48,12 @@ class Scripted(ChatCompletionClient):
 
     async def create_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[str | CreateResult, None]:  # type: ignore[override]
         yield await self.create(*args, **kwargs)
+
+    def dump_component(self) -> ComponentModel:
+        """As a document names it: by a client that is never made."""
+        provider = "autogen_ext.models.openai.OpenAIChatCompletionClient"
+        config = {"model": MODEL, "model_info": dict(INFO)}
+        return ComponentModel(provider=provider, component_type="model", config=config)
 
     async def close(self) -> None:
         return None
