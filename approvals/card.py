@@ -35,7 +35,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
     standing = {vote.voter_id: vote for vote in votes if not vote.voided}
     item = listing.item(row, len(standing))
     faults = _faults(content, arguments) if row.kind == "tool" else []
-    verdicts = [one for one in shown["verdicts"] if not (one == "approve" and actor.id in standing)]
+    verdicts = [one for one in shown["verdicts"] if one != "approve" or not (faults or actor.id in standing)]
     edit = edit if "edit" in verdicts and actor.role == "reviewer" else ""
     result = {
         "item": item,
@@ -111,11 +111,15 @@ def conversation(actor: Actor, row: ApprovalRequest) -> list[dict[str, Json]]:
     return found
 
 
+def _dict(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
 def _rows(arguments: Json, content: dict[str, Json], title: str) -> list[dict[str, Json]]:
     if not isinstance(arguments, dict) or UNPARSABLE in arguments:
         return []
-    asked = content.get("arguments") if isinstance(content.get("arguments"), dict) else arguments
-    schema = content.get("schema") if isinstance(content.get("schema"), dict) else {}
+    asked: dict[str, Json] = _dict(content.get("arguments")) or arguments
+    schema = _dict(content.get("schema"))
     rows = []
     for name in dict.fromkeys([*(schema.get("properties") or {}), *arguments, *asked]):
         if name not in arguments and name not in asked:
@@ -150,7 +154,7 @@ def _as_money(name: str, value: float, content: dict[str, Json], title: str) -> 
             return found
     if str(content.get("money") or "").split(" ")[0] != name:
         return ""
-    arguments = content.get("arguments") if isinstance(content.get("arguments"), dict) else {}
+    arguments = _dict(content.get("arguments"))
     currency = str(content["money"]).partition(" ")[2] or str(arguments.get("currency") or "")
     sign = {"EUR": "€", "USD": "$", "GBP": "£"}.get(currency)
     return f"{sign}{value:,.2f}" if sign else f"{value:,.2f} {currency}".strip()

@@ -71,8 +71,8 @@ def fields_of(schema: Json, arguments: Json, typed: Mapping[str, str] | None = N
 def _field(name: str, about: Json, arguments: dict[str, Json], required: bool) -> Field:
     about = about if isinstance(about, dict) else {}
     present, value = name in arguments, arguments.get(name)
-    kind = _type(about, value)
-    text = "" if not present else value if kind == "string" else json.dumps(value, ensure_ascii=False, indent=2)
+    kind = _type(about, value, present)
+    text = "" if not present else str(value) if kind == "string" else json.dumps(value, ensure_ascii=False, indent=2)
     made = Field(name, kind, text, required=required, help=str(about.get("description") or ""))
     choices = about.get("enum")
     if kind == "string" and isinstance(choices, list) and all(isinstance(one, str) for one in choices):
@@ -86,18 +86,18 @@ def _field(name: str, about: Json, arguments: dict[str, Json], required: bool) -
     return made
 
 
-def _type(about: dict[str, Json], value: Json) -> str:
+def _type(about: dict[str, Json], value: Json, present: bool) -> str:
     """string, integer, number, boolean, or json for everything that is shown as JSON text."""
     declared = about.get("type")
     fits: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
     if isinstance(declared, str) and declared in fits:
         right = isinstance(value, fits[declared]) and (declared == "boolean" or not isinstance(value, bool))
-        return declared if value is None or right else "json"
+        return declared if right or not present else "json"
     return "string" if isinstance(value, str) else "json"
 
 
 def read(schema: Json, arguments: Json, typed: Mapping[str, str]) -> dict[str, Json]:
-    """The arguments that a sent form means. An emptied optional field is left out.
+    """The arguments that a sent form means. An emptied field is left out; the schema says whether that may be.
 
     Raises Invalid naming the argument whose text is no value of its type.
     """
@@ -108,7 +108,7 @@ def read(schema: Json, arguments: Json, typed: Mapping[str, str]) -> dict[str, J
         text = typed[one.input]
         if one.type == "string":
             was = isinstance(arguments, dict) and one.name in arguments
-            if text or was and arguments[one.name] == "" or one.required and one.widget != "choice":
+            if text or was and arguments[one.name] == "":
                 result[one.name] = text.replace("\r\n", "\n")
         elif text.strip():
             result[one.name] = _value(one, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Case, Count, DateTimeField, IntegerField, Min, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
@@ -37,7 +38,7 @@ def pending(actor: Actor, kind: str = "", workflow: str = "") -> QuerySet[Approv
 
 def page(rows: QuerySet[ApprovalRequest], after: str = "") -> tuple[list[ApprovalRequest], str]:
     """One page of ``rows`` after the request with that id, and the id to go on after ("" at the end)."""
-    if after:
+    if _is_id(after):
         last = rows.model.objects.annotate(pressing=_RISK, falls=Coalesce("due_at", Value(_FAR, DateTimeField())))
         edge = last.filter(pk=after, tenant__in=rows.values("tenant")).first()
         if edge is not None:
@@ -45,6 +46,13 @@ def page(rows: QuerySet[ApprovalRequest], after: str = "") -> tuple[list[Approva
             rows = rows.filter(_beyond(place))
     found = list(rows[: PAGE + 1])
     return found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else ""
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
 
 
 def _beyond(place: dict[str, Any]) -> Q:

@@ -101,7 +101,7 @@ def _show(request: HttpRequest, actor: Actor, card: dict[str, Any], status: int 
 
 def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     """The list and its header."""
-    filters = {name: request.GET.get(name, "") for name in ("kind", "workflow")}
+    filters = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in ("kind", "workflow")}
     rows, after = listing.page(listing.pending(actor, **filters), request.GET.get("after", ""))
     topic = access.all(FeedTopic, actor).filter(name=f"queue:{actor.tenant.id}").values_list("last_seq", flat=True)
     return {

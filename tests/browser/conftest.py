@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.approvals.desk import Desk, make_desk
 from tests.world import Member, World, world
@@ -24,7 +25,8 @@ __all__ = ["world"]
 def chromium() -> Generator[Browser]:
     """A browser for one module's tests. Playwright keeps an event loop on this thread for as long as it lives, under
     which Django's ORM and ``asyncio.run`` refuse to work: so not for the whole session, and the ORM is told to bear it."""
-    path = os.environ.get("SAYSO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("SAYSO_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
@@ -62,6 +64,7 @@ def server(transactional_db: None, woken: list[str]) -> Generator[str]:
     web.should_exit = True
     thread.join(timeout=10)
     assert not thread.is_alive(), "the server did not stop"
+    gc.collect()  # here, where what browsers left half read may be closed by the collector without a complaint
 
 
 @pytest.fixture
@@ -100,3 +103,15 @@ def visit(server: str, chromium: Browser) -> Generator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert not faults, faults
+
+
+expect.set_options(timeout=20_000)  # a loaded machine is not a failure
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browsers drop connections; Django and whitenoise then leave files to the garbage collector, which complains."""
+    for item in items:
+        if "tests/browser" in str(item.path):
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume:Warning"))  # whitenoise

@@ -1,0 +1,155 @@
+"""The other pages, each for the thing it is for, and what holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from console.durable.steps import Kind, Status
+from console.durable.steps import Step as Recorded
+from console.runs import feed, record
+from console.runs.models import Run, Step, StepPayload
+from tests.approvals.desk import Desk, refund
+from tests.world import PASSWORD, World
+
+Visit = Callable[..., Page]
+
+
+def test_log_in_switch_and_out(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(None, "/runs/")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    page.get_by_label("User name").fill("reviewer.northwind")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("do not match")
+    expect(page.get_by_label("User name")).to_have_value("reviewer.northwind")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(page.url.split("/login")[0].split("/runs")[0] + "/runs/")
+    page.get_by_text("Northwind").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_a_run_is_started(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.operator, "/runs/new/?workflow=refund-desk")
+    field = page.get_by_label("What should be done")
+    field.fill("   ")
+    page.get_by_role("button", name="Start the run").click()
+    expect(page.locator("#input-error")).to_contain_text("empty")
+    page.get_by_label("What should be done").fill("Refund order A-17, it arrived broken")
+    page.get_by_role("button", name="Start the run").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Refund order A-17, it arrived broken")
+    expect(page.locator("#run-pill")).to_have_text("Queued")
+
+
+def test_a_run_is_watched_live_and_cancelled(desk: Desk, world: World, visit: Visit) -> None:
+    run, _ = desk.waiting(refund(40.0, title="Refund €40.00"))
+    page = visit(world.northwind.operator, f"/runs/{run.pk}/")
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    expect(page.locator("#run-requests")).to_contain_text("waiting for a person")
+    message = {"index": 0, "source": "payer", "type": "TextMessage", "content": "I will refund it.", "at": None}
+    with desk.house.scope():
+        feed.publish(run.tenant_id, feed.run_topic(run.pk), "message", message, index=0)
+    expect(page.locator("#feed")).to_contain_text("I will refund it.")
+    page.get_by_text("Cancel run").click()
+    page.get_by_role("button", name="Cancel it now").click()
+    expect(page.locator("#run-pill")).to_have_text("Cancelled")
+    expect(page.locator("#run-end")).to_contain_text("An operator cancelled the run.")
+    expect(page.get_by_role("button", name="Retry after the last good step")).to_be_visible()
+
+
+def test_a_run_that_ends_elsewhere_shows_it(desk: Desk, world: World, visit: Visit) -> None:
+    run, [request] = desk.waiting(refund(40.0))
+    page = visit(world.northwind.operator, f"/runs/{run.pk}/")
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    desk.decide(world.northwind.reviewer, request, "terminate", reason="no more")
+    expect(page.locator("#run-pill")).to_have_text("Cancelled")
+    expect(page.locator("#run-end")).to_contain_text("A reviewer ended the run.")
+    expect(page.get_by_text("Cancel run")).to_have_count(0)
+
+
+def test_a_step_opens_in_place(desk: Desk, world: World, visit: Visit) -> None:
+    run = desk.start()
+    write_step(desk, run)
+    page = visit(world.northwind.operator, f"/runs/{run.pk}/")
+    expect(page.locator(".falls")).to_contain_text("model gpt-4o-mini")
+    page.locator("#steps").get_by_role("link").click()
+    expect(page.get_by_role("dialog")).to_contain_text("what did they say")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_credentials_go_in_and_never_come_out(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.admin, "/credentials/")
+    page.get_by_label("Name").fill("default")
+    page.get_by_label("Base URL").fill("ftp://nowhere")
+    page.get_by_label("API key").fill("sk-secret-in-test")
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_label("Base URL").fill("https://api.example.com/v1")
+    page.get_by_label("API key").fill("sk-secret-in-test")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.get_by_role("status").filter(has_text="Saved")).to_contain_text("default")
+    assert "sk-secret-in-test" not in page.content()
+    page.goto("/audit/")
+    expect(page.locator("#records")).to_contain_text("credential.put")
+    assert "sk-secret-in-test" not in page.content()
+
+
+def test_the_workflow_says_what_it_may_do(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.admin, "/workflows/")
+    page.get_by_role("link", name="Refund desk").click()
+    expect(page.get_by_role("heading", name="What this team may do without a person")).to_be_visible()
+    expect(page.get_by_text("2 people are asked, from finance")).to_be_visible()
+
+
+def test_dark_and_light_are_remembered(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.reviewer, "/queue/", color_scheme="light")
+    page.get_by_text("Northwind").click()
+    page.get_by_role("button", name="Light or dark").click()
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(19, 20, 22)"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_page_has_names_for_its_controls_and_fits(desk: Desk, world: World, visit: Visit, width: int) -> None:
+    run, [request] = desk.waiting(refund(40.0, title="Refund €40.00 to " + "Donaudampfschifffahrtsgesellschaft" * 4))
+    write_step(desk, run)
+    page = visit(world.northwind.admin, "/queue/", viewport={"width": width, "height": 844})
+    places = [f"/queue/{request.pk}/", f"/runs/{run.pk}/", "/runs/", "/runs/new/", "/workflows/", "/workflows/refund-desk/"]
+    for path in [*places, "/credentials/", "/audit/", "/nothing/here/"]:
+        page.goto(path)
+        assert page.evaluate(NAMELESS) == [], path
+        assert page.locator("h1").count() == 1, path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+# Controls that a screen reader could not name, and ids that are there twice.
+NAMELESS = """() => {
+  const named = e => e.labels && e.labels.length || e.getAttribute('aria-label') || e.textContent.trim() || e.type === 'hidden';
+  const ids = Array.from(document.querySelectorAll('[id]')).map(e => e.id);
+  return Array.from(document.querySelectorAll('a, button, input, select, textarea, summary')).filter(e => !named(e))
+    .map(e => e.outerHTML).concat(ids.filter((id, i) => ids.indexOf(id) !== i));
+}"""
+
+
+def write_step(desk: Desk, run: Run) -> None:
+    """One model call in the run's journal."""
+
+    now = datetime.now(UTC)
+    step = Recorded("payer/model", 0, Kind.MODEL, 1, "ab" * 32, {"messages": ["what did they say"]}, now, status=Status.DONE)
+    step.result = {"content": "a lot"}
+    with desk.house.scope():
+        Step.objects.create(
+            run=run, tenant_id=run.tenant_id, seq=1, settled=1, scope=step.scope, n=0, kind="model", status="done",
+            name="gpt-4o-mini", agent="payer", digest=step.digest, attempts=[{}], started_at=now,
+            usage={"input_tokens": 10, "output_tokens": 2}, cost="0.001", ended_at=now + timedelta(seconds=1),
+        )  # fmt: skip
+        StepPayload.objects.create(
+            run=run, tenant_id=run.tenant_id, seq=1, request=record.seal_request(run.tenant_id, step),
+            result=record.seal_outcome(run.tenant_id, step),
+        )  # fmt: skip

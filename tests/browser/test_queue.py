@@ -1,0 +1,182 @@
+"""The queue, in a browser: what a reviewer does there, with and without a mouse, alone and against somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from approvals.models import Sighting
+from tests.approvals.desk import Desk, asking, refund
+from tests.world import World
+
+Visit = Callable[..., Page]
+
+
+def test_approving_says_what_it_does_and_decides(desk: Desk, world: World, visit: Visit, woken: list[str]) -> None:
+    run, [request] = desk.waiting(refund(40.0, title="Refund €40.00 to Contoso for order A-17"))
+    woken.clear()
+    page = visit(world.northwind.reviewer, "/queue/")
+    expect(page.locator("#queue-say")).to_contain_text("1 waiting")
+    page.get_by_role("link", name="Refund €40.00").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Refund €40.00 to Contoso for order A-17")
+    expect(page.locator("#card .rows")).to_contain_text("€40.00")
+    page.get_by_role("button", name="Approve and refund €40.00").click()
+    expect(page.locator("#decision")).to_contain_text("Reviewer approved this")
+    expect(page.locator("#queue-empty")).to_be_visible()
+    assert desk.request(request).verdict == "approve"
+    assert woken == [str(run.pk)]
+
+
+def test_rejecting_needs_a_reason(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund())
+    page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    page.get_by_text("Reject R").click()
+    page.get_by_role("button", name="Reject with this reason").click()
+    assert desk.request(request).status == "pending"
+    page.get_by_label("Why not?").fill("Not within policy 4.2")
+    page.get_by_role("button", name="Reject with this reason").click()
+    expect(page.locator("#decision")).to_contain_text("Not within policy 4.2")
+    assert desk.request(request).verdict == "reject"
+
+
+def test_an_edit_is_checked_before_it_counts(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    page.get_by_role("link", name="Edit E").click()
+    amount = page.get_by_label("amount")
+    amount.fill("lots")
+    page.get_by_role("button", name="Approve with these changes").click()
+    expect(page.locator("#arg-amount-error")).to_contain_text("is not a number")
+    expect(page.get_by_label("amount")).to_have_value("lots")
+    page.get_by_label("amount").fill("-1")
+    page.get_by_role("button", name="Approve with these changes").click()
+    expect(page.locator("#arg-amount-error")).to_be_visible()
+    assert desk.request(request).status == "pending"
+    page.get_by_label("amount").fill("35.5")
+    page.get_by_role("button", name="Approve with these changes").click()
+    expect(page.locator("#decision")).to_contain_text("Reviewer edited and approved this")
+    expect(page.locator(".rows")).to_contain_text("asked: 40.0")
+    assert desk.request(request).verdict == "edit"
+
+
+def test_a_question_is_answered(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(asking("question", question="Which of the two invoices?"))
+    page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    page.get_by_label("Your answer to payer").fill("INV-2042")
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.locator("#decision")).to_contain_text("Answer: INV-2042")
+
+
+def test_an_effect_in_doubt_is_settled_by_evidence(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(asking("in_doubt", arguments={"order": "A-17", "amount": 40.0}))
+    page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    page.get_by_text("It happened…").click()
+    page.get_by_label("What came of it").fill("booked as RF-1")
+    page.get_by_role("button", name="It happened: go on with this outcome").click()
+    expect(page.locator("#decision")).to_contain_text("Reviewer answered this")
+    assert desk.request(request).verdict == "respond"
+
+
+def test_keys_walk_the_queue_and_decide(desk: Desk, world: World, visit: Visit) -> None:
+    _, [first] = desk.waiting(refund(40.0, risk="high"))
+    _, [second] = desk.waiting(refund(50.0, risk="low"))
+    page = visit(world.northwind.reviewer, "/queue/")
+    page.keyboard.press("j")
+    expect(page.locator("#card")).to_have_attribute("data-request", str(first.pk))
+    page.keyboard.press("j")
+    expect(page.locator("#card")).to_have_attribute("data-request", str(second.pk))
+    expect(page.locator("#queue-list [aria-current]")).to_have_attribute("href", f"/queue/{second.pk}/")
+    page.keyboard.press("k")
+    expect(page.locator("#card")).to_have_attribute("data-request", str(first.pk))
+    page.keyboard.press("r")
+    expect(page.get_by_label("Why not?")).to_be_focused()
+    page.keyboard.type("are you sure")  # letters that are keys elsewhere
+    expect(page.get_by_label("Why not?")).to_have_value("are you sure")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Why not?")).to_be_hidden()
+    page.keyboard.press("a")
+    expect(page.locator("#decision")).to_contain_text("approved")
+    assert desk.request(first).verdict == "approve"
+    assert desk.request(second).status == "pending"
+
+
+def test_of_two_tabs_one_wins_and_the_other_is_told(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    one = visit(world.northwind.reviewer, f"/queue/{request.pk}/", java_script_enabled=False)
+    two = visit(world.northwind.reviewer2, f"/queue/{request.pk}/", java_script_enabled=False)
+    one.get_by_role("button", name="Approve").click()
+    expect(one.locator("#decision")).to_contain_text("Reviewer approved this")
+    two.get_by_role("button", name="Approve").click()
+    expect(two.locator("#card-news")).to_contain_text("Too late. Reviewer approved this")
+    assert desk.request(request).decided_by_name == "Reviewer"
+
+
+def test_the_queue_fills_and_empties_without_a_reload(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.reviewer, "/queue/")
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    expect(page.locator("#queue-empty")).to_be_visible()
+    page.evaluate("window.untouched = true")
+    _, [request] = desk.waiting(refund(40.0, title="Refund €40.00 to Contoso"))
+    expect(page.get_by_role("link", name="Refund €40.00 to Contoso")).to_be_visible()
+    expect(page.locator("#waiting-count")).to_have_text("1")
+    expect(page.locator("#queue-empty")).to_be_hidden()
+    desk.decide(world.northwind.reviewer2, request, "approve")
+    expect(page.locator("#queue-empty")).to_be_visible()
+    expect(page.locator("#waiting-count")).to_have_text("")
+    assert page.evaluate("window.untouched")
+
+
+def test_an_open_card_hears_that_somebody_was_faster(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    page.keyboard.press("r")
+    page.get_by_label("Why not?").fill("half a reason")
+    desk.decide(world.northwind.reviewer2, request, "approve")
+    expect(page.locator("#card-news")).to_contain_text("This was decided while you were typing")
+    expect(page.get_by_label("Why not?")).to_have_value("half a reason")
+    page.get_by_role("link", name="Show it").click()
+    expect(page.locator("#decision")).to_contain_text("Reviewer2 approved this")
+
+
+def test_a_quorum_counts_people(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(1250.0))
+    page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    page.get_by_role("button", name="Approve as first of 2").click()
+    expect(page.locator("#card")).to_contain_text("You have had your say; one more person must agree")
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    desk.decide(world.northwind.reviewer2, request, "approve")
+    expect(page.locator("#decision")).to_be_visible()
+
+
+def test_who_saw_what_is_recorded(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    page = visit(world.northwind.reviewer, "/queue/")
+    with page.expect_response(lambda answer: answer.url.endswith(f"/{request.pk}/seen/")) as shown:
+        page.wait_for_load_state()
+    assert shown.value.status == 204
+    with page.expect_response(lambda answer: answer.url.endswith(f"/{request.pk}/seen/")) as read:
+        page.get_by_role("link", name="Refund").click()
+        expect(page.locator("#card-title")).to_be_visible()
+        page.locator(".card-body").evaluate("body => body.scrollTo(0, body.scrollHeight)")
+    assert read.value.status == 204
+    with desk.house.scope():
+        sighting = Sighting.objects.get(request=request)
+        assert sighting.viewer_id == world.northwind.reviewer.user.id
+        assert sighting.shown_at and sighting.opened_at and sighting.read_at
+
+
+def test_on_a_phone_the_verdict_stays_under_the_thumb(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0, title="Refund €40.00 to Contoso"))
+    page = visit(world.northwind.reviewer, "/queue/", viewport={"width": 390, "height": 844})
+    page.get_by_role("link", name="Refund €40.00").click()
+    approve = page.get_by_role("button", name="Approve and refund")
+    expect(approve).to_be_in_viewport()
+    expect(page.locator("#queue-list")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    box = approve.bounding_box()
+    assert box is not None and box["height"] >= 44
+    page.get_by_role("link", name="← Queue").click()
+    expect(page.locator("#queue-list")).to_be_visible()
+    assert desk.request(request).status == "pending"
