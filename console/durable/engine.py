@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from .book import Book
 from .errors import EffectFailed, Fenced
 from .failpoints import hit
 from .live import Driver
@@ -18,7 +19,6 @@ from .steps import Finished, Gates, Journal, Json, Kind, Lost, Observer, Outcome
 log = logging.getLogger(__name__)
 
 ROUNDS = 200  # of cancelling the tasks of a run that will not end
-PATIENCE = 5.0  # seconds for a cancelled effect to clean up behind itself
 
 
 class Handle:
@@ -95,9 +95,10 @@ async def advance(
         return Lost()
     run = Run(run_id, started_at or (steps[0].started_at if steps else clock()), model_timeout, tool_timeout)
     run.prime(steps)
-    last = max((step.settled or step.seq for step in steps), default=0)
-    last = max(last, max((step.seq for step in steps), default=0))
-    run.driver = Driver(run, journal, gates, clock, observer, last, stall.total_seconds())
+    last = max((max(step.seq, step.settled or 0) for step in steps), default=0)
+    book = Book(journal, clock, observer, last)
+    chunk = None if observer is None else observer.chunk
+    run.driver = Driver(run, book, gates, clock, chunk, stall.total_seconds())
     context = contextvars.Context()
     context.run(TRACKED.set, run)
     run.main = loop.create_task(_call(main, run), context=context)
@@ -150,21 +151,9 @@ def _main_done(run: Run, task: asyncio.Task[Json]) -> None:
 
 async def _tear_down(run: Run, grace: float) -> None:
     """Cancel the team, give effects in flight their grace, and return when nothing of the run is left."""
-    driver = run.driver
-    driver.ending = True
-    if driver._stalled is not None:
-        driver._stalled.cancel()
-    for task, pending in list(driver.flight.items()):
-        if pending is not None and pending.interruptible:
-            task.cancel()
+    run.driver.let_go()
     await _cancel_team(run)
-    await _wait(driver, grace)
-    for _ in range(3):  # a body may swallow one
-        for task in list(driver.flight):
-            task.cancel()
-        await _wait(driver, PATIENCE / 3)
-    for task in driver.flight:
-        log.error("run %s: an effect will not be cancelled: %r", run.run_id, task)
+    await run.driver.land(grace)
 
 
 async def _cancel_team(run: Run) -> None:
@@ -195,14 +184,3 @@ def _wake(future: asyncio.Future[None]) -> None:
 def _retrieve(task: asyncio.Task[object]) -> None:
     if not task.cancelled():
         task.exception()  # what it says about being torn down is of no interest
-
-
-async def _wait(driver: Driver, seconds: float) -> None:
-    if not driver.flight:
-        return
-    driver.idle = driver._run.loop.create_future()
-    try:
-        async with asyncio.timeout(seconds):
-            await driver.idle
-    except TimeoutError:
-        return

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
+from .book import Book
 from .digest import digest as digest_of
 from .errors import EffectFailed, Fenced
 from .failpoints import hit
@@ -22,11 +23,9 @@ from .steps import (
     Decision,
     Done,
     Gates,
-    Journal,
     Json,
     Kind,
     Lost,
-    Observer,
     Safety,
     Status,
     Step,
@@ -37,41 +36,39 @@ from .steps import (
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 5.0  # seconds for a cancelled effect to clean up behind itself
+
 
 class Driver:
     """The live side of one advance."""
 
     __slots__ = (
-        "_announcing", "_clock", "_consulted", "_cooling", "_gates", "_journal", "_observer", "_parked", "_poked",
-        "_run", "_seq", "_stall", "_stalled", "_writing", "ending", "flight", "idle",
+        "_book", "_chunk", "_clock", "_consulted", "_cooling", "_gates", "_idle", "_parked", "_poked", "_run",
+        "_stall", "_stalled", "flight",
     )  # fmt: skip
 
     def __init__(
         self,
         run: Run,
-        journal: Journal,
+        book: Book,
         gates: Gates,
         clock: Callable[[], datetime],
-        observer: Observer | None,
-        seq: int,
+        chunk: Callable[[str, int, int, str], None] | None,
         stall: float,
     ) -> None:
         self._run = run
-        self._journal = journal
+        self._book = book
         self._gates = gates
         self._clock = clock
-        self._observer = observer
-        self._seq = seq  # the last place taken in the journal
-        self._writing = asyncio.Lock()
+        self._chunk = chunk
         self._parked: dict[tuple[str, int], Pending] = {}  # by the place of the ask
         self._cooling: list[Pending] = []  # intents of a dead worker that may still be under way
         self._poked = False  # decisions may have arrived
         self._consulted = False  # asked for decisions, and nothing has happened since
         self._stall = stall
         self._stalled: asyncio.TimerHandle | None = None
-        self.flight: dict[asyncio.Task[None], Pending | None] = {}
-        self.idle: asyncio.Future[None] | None = None  # set by whoever waits for the flight to be over
-        self.ending = False  # start nothing any more; what is done may be recorded
+        self._idle: asyncio.Future[None] | None = None  # set by whoever waits for the flight to be over
+        self.flight: dict[asyncio.Task[None], Pending | None] = {}  # None: a consultation
 
     # Beginning and ending tasks
 
@@ -110,12 +107,41 @@ class Driver:
         pending = self.flight.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._run.fail(error)
-        if task.cancelled() and not self.ending and not self._run.closed:
+        if task.cancelled() and not self._book.ending and not self._run.closed:
             self._run.fail(RuntimeError(f"somebody cancelled the effect {pending and pending.place}"))
-        if self.idle is not None and not self.flight and not self.idle.done():
-            self.idle.set_result(None)
+        if self._idle is not None and not self.flight and not self._idle.done():
+            self._idle.set_result(None)
         if self._run.ready == 0:
             self._run.on_settled()
+
+    def let_go(self) -> None:
+        """Begin nothing any more, and cut off what is read-only and has not come to anything yet."""
+        self._book.ending = True
+        if self._stalled is not None:
+            self._stalled.cancel()
+        for task, pending in list(self.flight.items()):
+            if pending is not None and pending.interruptible:
+                task.cancel()
+
+    async def land(self, grace: float) -> None:
+        """Wait until nothing is in flight: ``grace`` seconds, then with cancellations."""
+        await self._wait(grace)
+        for _ in range(3):  # a body may swallow one
+            for task in list(self.flight):
+                task.cancel()
+            await self._wait(PATIENCE / 3)
+        for task in self.flight:
+            log.error("run %s: an effect will not be cancelled: %r", self._run.run_id, task)
+
+    async def _wait(self, seconds: float) -> None:
+        if not self.flight:
+            return
+        self._idle = self._run.loop.create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle
+        except TimeoutError:
+            return
 
     # Settled
 
@@ -173,18 +199,17 @@ class Driver:
                 step = self._step(pending, now, verdict)
                 await self._close(pending, step, Status.FAILED, error=error)
                 return
-        if self.ending:
+        if self._book.ending:
             return
         step = self._step(pending, self._clock(), verdict)
         if pending.safety is not Safety.READ_ONLY:
             hit("before_intent")
             pending.interruptible = False
-            if not await self._append(step, unless_ending=True):
+            if not await self._book.open(step):
                 return
             hit("after_intent")
         pending.own = step
-        if self._observer is not None:
-            self._observer.step_opened(step)
+        self._book.opened(step)
         await self._execute(pending, step)
 
     async def _again(self, pending: Pending, cause: str, **told: Json) -> None:
@@ -201,19 +226,15 @@ class Driver:
         pending.interruptible = False
         if cause == IN_DOUBT:
             hit("before_decision_recorded")
-        async with self._writing:
-            await self._journal.settle(step)
+        await self._book.rewrite(step)
         if cause == IN_DOUBT:
             hit("after_decision_recorded")
-        if self._observer is not None:
-            self._observer.step_opened(step)
         await self._execute(pending, step)
 
     async def _execute(self, pending: Pending, step: Step) -> None:
         assert pending.body is not None  # noqa: S101
         arguments = pending.decision.arguments if pending.decision and pending.decision.verdict == "edit" else None
-        chunk = None if self._observer is None else self._observer.chunk
-        call = Call(pending.scope, pending.n, step.key, arguments, chunk)
+        call = Call(pending.scope, pending.n, step.key, arguments, self._chunk)
         CALL.set(call)
         model = pending.kind is Kind.MODEL
         done: Done | None = None
@@ -229,9 +250,12 @@ class Driver:
             step.usage, step.cost = failed.usage, failed.cost
             step.attempts = [*step.attempts, *failed.attempts]
         except asyncio.CancelledError:
-            if self.ending or self._run.closed:
+            if self._book.ending or self._run.closed:
                 raise
             # Not ours: a library cancelled its caller.
+            task = asyncio.current_task()
+            while task is not None and task.cancelling():
+                task.uncancel()
             error = {"type": "CancelledError", "message": "the call was cancelled from within", "stop": _stop(model)}
             unknown = True
         except Exception as raised:
@@ -258,34 +282,9 @@ class Driver:
     ) -> None:
         """Write the end of a step, and queue it for the team."""
         pending.interruptible = False  # half a write is worse than waiting for one
-        step.status, step.result, step.error = status, result, error
-        step.ended_at = self._clock()
-        try:
-            if step.seq:
-                async with self._writing:
-                    step.settled = self._seq + 1
-                    await self._journal.settle(step)
-                    self._seq += 1
-            else:
-                await self._append(step, settled=True)
-        except Fenced:
-            await self._journal.keep_late(step)
-            raise
-        hit("after_outcome")
+        await self._book.close(step, status, result, error)
         self._consulted = False
-        if self._observer is not None:
-            self._observer.step_settled(step)
         self._run.deliver(pending, step)
-
-    async def _append(self, step: Step, *, settled: bool = False, unless_ending: bool = False) -> bool:
-        async with self._writing:
-            if unless_ending and self.ending:
-                return False
-            step.seq = self._seq + 1
-            step.settled = step.seq if settled else None
-            await self._journal.append(step)
-            self._seq += 1
-        return True
 
     def _step(self, pending: Pending, now: datetime, verdict: Verdict | None) -> Step:
         return Step(
@@ -319,10 +318,9 @@ class Driver:
             await self._close(pending, step, Status.DONE, encode(decision))
             return
         pending.interruptible = False
-        if not await self._append(step, unless_ending=True):
+        if not await self._book.open(step):
             return
-        if self._observer is not None:
-            self._observer.step_opened(step)
+        self._book.opened(step)
         ask = self._ask_of(pending, verdict)
         await self._announce(pending, ask)
         self._park(pending, ask)
@@ -350,14 +348,14 @@ class Driver:
         asks = [pending.ask for pending in self._parked.values() if pending.ask is not None]
         for ask, decision in await self._gates.decisions(asks):
             pending = self._parked.get((ask.scope, ask.n))
-            if pending is None or self.ending:
+            if pending is None or self._book.ending:
                 continue
             if pending.own is not None and pending.own.status is Status.IN_DOUBT:
                 await self._resolve(pending, pending.own, decision)
             else:
                 await self._decide(pending, decision)
         for pending in list(self._parked.values()):
-            if not pending.announced and pending.ask is not None and not self.ending:
+            if not pending.announced and pending.ask is not None and not self._book.ending:
                 # The worker that opened this gate may have died before it told anybody.
                 await self._announce(pending, pending.ask)
 
@@ -390,12 +388,9 @@ class Driver:
         step = pending.own
         assert step is not None  # noqa: S101
         step.status = Status.IN_DOUBT
-        async with self._writing:
-            await self._journal.settle(step)
-        if self._observer is not None:
-            self._observer.step_settled(step)
+        await self._book.rewrite(step)
         ask = self._doubt(pending, step)
-        if not self.ending:
+        if not self._book.ending:
             await self._announce(pending, ask)
         self._park(pending, ask)
 

@@ -150,7 +150,7 @@ class Journal(Protocol):
         """
 
     async def keep_late(self, step: Step) -> None:
-        """Keep an outcome that came under a stale token as evidence. Never raises Fenced."""
+        """Keep an outcome that came under a stale token as evidence, beside the open step. Never raises Fenced."""
 
 
 class Gates(Protocol):
