@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-import jsonschema
+from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import NoSuchResource
 
@@ -32,16 +36,23 @@ def first_fault(schema: Json, arguments: Json) -> ArgumentFault | None:
     if not schema:
         return None
     try:
-        kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-        kind.check_schema(schema)
-        found = best_match(kind(schema, registry=Registry(retrieve=_refuse)).iter_errors(arguments))
+        found = best_match(_validator(json.dumps(schema, sort_keys=True)).iter_errors(arguments))
     except SchemaError as error:
         return ArgumentFault("arguments", f"cannot be checked, the tool's schema is broken: {error.message}")
-    except Exception as error:  # an unresolvable reference has several private types
+    except Exception as error:  # an unresolvable reference has several private types; depth is a RecursionError
         return ArgumentFault("arguments", f"cannot be checked against the tool's schema: {error}")
     if found is None:
         return None
     return ArgumentFault(_path(found) or "arguments", found.message)
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema_text: str) -> Validator:
+    """A validator for a schema given as JSON; checking and building one costs a hundred times what using it does."""
+    schema = json.loads(schema_text)
+    kind = validator_for(schema, default=Draft202012Validator)
+    kind.check_schema(schema)
+    return kind(schema, registry=Registry(retrieve=_refuse))
 
 
 def _refuse(uri: str) -> Any:
@@ -49,7 +60,7 @@ def _refuse(uri: str) -> Any:
     raise NoSuchResource(ref=uri)
 
 
-def _path(error: jsonschema.ValidationError) -> str:
+def _path(error: ValidationError) -> str:
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path]
     if error.validator == "required" and isinstance(error.instance, dict):
         missing = [name for name in error.validator_value if name not in error.instance]

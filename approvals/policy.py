@@ -39,8 +39,7 @@ def judge(ask: Ask, body: Mapping[str, Json], facts: Facts) -> Verdict:
     """
     if ask.kind != "tool":
         return _require(ask, _NOT_A_CALL.get(ask.kind, "A person decides here.").format(agent=ask.agent or "The team"))
-    request = ask.request if isinstance(ask.request, Mapping) else {}
-    fault = call_fault(request)
+    request = _effective(ask)
     match = rules.first_match(
         body.get("rules"),
         tool=ask.tool,
@@ -53,6 +52,7 @@ def judge(ask: Ask, body: Mapping[str, Json], facts: Facts) -> Verdict:
         return Verdict("deny", _sentence(match), _detail(ask, match.rule))
     if match is not None and match.effect == "require":
         return _require(ask, _sentence(match), match.rule)
+    fault = call_fault(request)
     if fault:
         return _require(ask, f"The arguments of this call do not fit the tool: {fault}.", match.rule if match else None)
     if mode_of(body, ask.agent) == "ALWAYS" and request.get("safety") != "read_only":
@@ -64,6 +64,14 @@ def judge(ask: Ask, body: Mapping[str, Json], facts: Facts) -> Verdict:
     if request.get("approval") == "require":
         return _require(ask, f"{ask.tool} asks a person every time.")
     return _require(ask, f"Nothing says that {ask.tool} may run by itself, so a person decides.")
+
+
+def _effective(ask: Ask) -> Mapping[str, Json]:
+    """The call as it would be made: with a person's arguments where they edited it before."""
+    request = ask.request if isinstance(ask.request, Mapping) else {}
+    if ask.decision is None or ask.decision.verdict != "edit":
+        return request
+    return {**{key: value for key, value in request.items() if key != "fault"}, "arguments": ask.decision.arguments}
 
 
 def mode_of(body: Mapping[str, Json], agent: str) -> str:

@@ -13,10 +13,12 @@ person: an error never lets anything through.
 from __future__ import annotations
 
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +33,6 @@ MAX_APPROVERS = 20
 MAX_RULES = 200
 MAX_WHEN = 1000  # characters; also bounds how long an evaluation can take
 MAX_EXPIRY = timedelta(days=366)
-VARIABLES = ("arguments", "run", "tenant", "tool", "agent")
 _KEYS = {"name", "match", "when", "effect", "approvers", "group", "expires_in", "on_expiry"}
 _ISO = re.compile(r"P(?=.)(\d{1,6}W|(\d{1,6}D)?(T(?=.)(\d{1,6}H)?(\d{1,6}M)?(\d{1,6}S)?)?)")
 
@@ -132,44 +133,88 @@ def first_match(
         return None
     if not isinstance(rules, list):
         return Match(Rule("rules", "require"), "the rules are not a list")
-    context = {"arguments": arguments, "tool": tool, "agent": agent, "run": {}, "tenant": {}, **facts}
-    return _first(rules, (tool, alias or tool), agent, context)
+    context = _Context({"arguments": arguments, "tool": tool, "agent": agent, "run": {}, "tenant": {}, **facts})
+    return _first(_prepare(rules), (tool, alias or tool), agent, context)
 
 
-def _first(rules: Sequence[Json], names: tuple[str, str], agent: str, context: dict[str, Json]) -> Match | None:
-    for index, raw in enumerate(rules):
-        match = _ask(raw, index, names, agent, context)
+def _first(prepared: Sequence[_Prepared], names: tuple[str, str], agent: str, context: _Context) -> Match | None:
+    for index, each in enumerate(prepared):
+        match = each.ask(names, agent, context)
         if match is None:
             continue
         if match.error:
             # What a later rule would have demanded still counts: an error may not lower the number of approvers.
-            rest = _first(rules[index + 1 :], names, agent, context)
+            rest = _first(prepared[index + 1 :], names, agent, context)
             if rest is not None and rest.effect == "require" and rest.rule.approvers > match.rule.approvers:
                 return Match(rest.rule, match.error)
         return match
     return None
 
 
-def _ask(raw: Json, index: int, names: tuple[str, str], agent: str, context: dict[str, Json]) -> Match | None:
-    faults = list(_faults(raw))
-    if faults:
-        fault = faults[0]
-        return Match(_salvage(raw, index), f"{fault.path.lstrip('.') or 'the rule'}: {fault.message}")
-    rule = read(raw)
-    told = names[:1] if rule.effect == "allow" else names
-    if not (any(fnmatchcase(name, rule.tool) for name in told) and fnmatchcase(agent, rule.agent)):
-        return None
-    if not rule.when:
-        return Match(rule)
-    try:
-        answer = compiled(rule.when).execute(context)
-    except Exception as error:  # the library raises a dozen types; whatever it is, a person decides
-        return Match(rule, f"`{rule.when}` could not be evaluated: {_first_line(error)}")
-    if answer is True:
-        return Match(rule)
-    if answer is False:
-        return None
-    return Match(rule, f"`{rule.when}` answered neither true nor false")
+class _Context:
+    """What conditions see, handed over to CEL once for all rules, and only when a rule has a condition."""
+
+    __slots__ = ("_given", "_made")
+
+    def __init__(self, given: dict[str, Json]) -> None:
+        self._given = given
+        self._made: cel.Context | None = None
+
+    def values(self) -> cel.Context:
+        if self._made is None:
+            self._made = cel.Context(self._given)
+        return self._made
+
+
+class _Prepared:
+    """A rule of a list, read, checked and compiled once."""
+
+    __slots__ = ("agent", "fault", "program", "rule", "tool")
+
+    def __init__(self, raw: Json, index: int) -> None:
+        faults = list(_faults(raw))
+        self.fault = f"{faults[0].path.lstrip('.') or 'the rule'}: {faults[0].message}" if faults else ""
+        self.rule = _salvage(raw, index) if faults else read(raw)
+        self.tool = re.compile(translate(self.rule.tool)).match
+        self.agent = re.compile(translate(self.rule.agent)).match
+        self.program = None if faults or not self.rule.when else compiled(self.rule.when)
+
+    def ask(self, names: tuple[str, str], agent: str, context: _Context) -> Match | None:
+        rule = self.rule
+        if self.fault:
+            return Match(rule, self.fault)
+        name, alias = names
+        if not (self.tool(name) or (rule.effect != "allow" and self.tool(alias))) or not self.agent(agent):
+            return None
+        if self.program is None:
+            return Match(rule)
+        try:
+            answer = self.program.execute(context.values())
+        except Exception as error:  # the library raises a dozen types; whatever it is, a person decides
+            return Match(rule, f"`{rule.when}` could not be evaluated: {_first_line(error)}")
+        if answer is True:
+            return Match(rule)
+        return None if answer is False else Match(rule, f"`{rule.when}` answered neither true nor false")
+
+
+# Lists of rules that were prepared lately, by identity: a revision's body never changes, and workers keep it.
+_prepared: OrderedDict[int, tuple[Json, list[_Prepared]]] = OrderedDict()
+_PREPARED_MAX = 256
+_lock = threading.Lock()
+
+
+def _prepare(rules: list[Json]) -> list[_Prepared]:
+    with _lock:
+        known = _prepared.get(id(rules))
+        if known is not None and known[0] is rules:
+            _prepared.move_to_end(id(rules))
+            return known[1]
+    made = [_Prepared(raw, index) for index, raw in enumerate(rules)]
+    with _lock:
+        _prepared[id(rules)] = (rules, made)
+        while len(_prepared) > _PREPARED_MAX:
+            _prepared.popitem(last=False)
+    return made
 
 
 def read(raw: Mapping[str, Json]) -> Rule:

@@ -6,7 +6,7 @@ order everywhere: the run's row, then the feed of the run, then the feed of the 
 
 from approvals.actions.decisions import decide, decisions_for
 from approvals.actions.expiry import expire_due
-from approvals.actions.lifecycle import cancel_run, finish_run, park_run
+from approvals.actions.lifecycle import cancel_run, finish_run
 from approvals.actions.requests import announce, judge
 from approvals.actions.sightings import saw
 from approvals.errors import AlreadyVoted, Changed, Conflict, Invalid, RunOver, TooLate
@@ -25,6 +25,5 @@ __all__ = [
     "expire_due",
     "finish_run",
     "judge",
-    "park_run",
     "saw",
 ]

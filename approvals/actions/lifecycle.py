@@ -1,8 +1,7 @@
-"""How a run parks and ends together with its requests."""
+"""How a run ends together with its requests. (Parking touches none: see runs.actions.park.)"""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -57,23 +56,6 @@ def finish_run(
         return False
     moot(run)
     return True
-
-
-@transaction.atomic
-def park_run(
-    run_id: UUID,
-    token: int,
-    wake_seen: int,
-    wake_at: timedelta | None = None,
-    totals: Totals | None = None,
-    for_person: bool = True,
-) -> bool:
-    """Let go of a run that waits for people, or until ``wake_at`` from now has passed. See runs.actions.park.
-
-    Under the run's row lock: a decision that landed meanwhile has raised ``wake`` and makes the run ready instead.
-    """
-    run = lock_run(run_id)
-    return runs.park(run, token, wake_seen, wake_at, totals, for_person)
 
 
 def end_locked(run: Run, status: str, stop_reason: str, detail: str) -> None:

@@ -69,7 +69,7 @@ def announce(run_id: UUID, ask: Ask) -> ApprovalRequest | None:
         tool=plain(ask.tool, 200),
         risk=detail.get("risk") or "",
         title=plain(title_of(ask, run), 300),
-        sealed_request=crypto.seal_json(run.tenant_id, "request", ask.request),
+        sealed_request=crypto.seal_json(run.tenant_id, "request", shown_for(ask)),
         digest=ask.digest,
         reason=plain(verdict.reason, 2000),
         rule=detail.get("rule"),
@@ -147,20 +147,29 @@ def summary(request: ApprovalRequest, run: Run) -> dict[str, Json]:
     }
 
 
+def shown_for(ask: Ask) -> Json:
+    """What the person is shown. In doubt is the call that was made: with the arguments of whoever edited it before."""
+    if ask.kind == "in_doubt" and ask.decision and ask.decision.verdict == "edit" and isinstance(ask.request, Mapping):
+        return {**ask.request, "arguments": ask.decision.arguments, "edited_by": ask.decision.by}
+    return ask.request
+
+
 def title_of(ask: Ask, run: Run) -> str:
     """What the request is about, in words: the tool's own title where it declares one."""
     request = ask.request if isinstance(ask.request, Mapping) else {}
-    if request.get("title"):
-        return str(request["title"])
     if ask.kind == "question":
         return first_line(request.get("question")) or f"{ask.agent or 'The team'} asks a question"
     if ask.kind == "message":
-        return f"Message of {ask.agent or 'the team'}"
+        said = first_line(request.get("content"))
+        return f"{ask.agent}: {said}" if said else f"Message of {ask.agent or 'the team'}"
     if ask.kind == "final":
-        return f"Result of {run.workflow.name}"
+        said = first_line(request.get("result"))
+        return f"Result: {said}" if said else f"Result of {run.workflow.name}"
     if ask.kind == "in_doubt":
-        return f"Did {ask.tool or 'this call'} happen?"
-    return ask.tool or "A call of a tool"
+        edited = ask.decision is not None and ask.decision.verdict == "edit"
+        what = None if edited else request.get("title")  # the title speaks of the arguments before the edit
+        return f"Did this happen? {what or ask.tool or 'A call of a tool'}"
+    return str(request.get("title") or ask.tool or "A call of a tool")
 
 
 def first_line(text: Json) -> str:

@@ -19,6 +19,12 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def desk(transactional_db: None, world: World) -> Desk:
-    """Northwind's refund desk, committed."""
+def desk(world: World) -> Desk:
+    """Northwind's refund desk, in the test's own transaction."""
+    return make_desk(world.northwind)
+
+
+@pytest.fixture
+def committed(transactional_db: None, world: World) -> Desk:
+    """Northwind's refund desk, committed: for other connections, and for what happens on commit. Slower."""
     return make_desk(world.northwind)

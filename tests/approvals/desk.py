@@ -84,7 +84,7 @@ class Desk:
             claim = runs.claim(run.pk, "test")
             assert claim is not None
             requests = [self.announce(run, ask) for ask in asks]
-            assert actions.park_run(run.pk, claim.token, claim.wake)
+            assert runs.park(run.pk, claim.token, claim.wake)
         return self.now(run), requests
 
     def announce(self, run: Run, ask: Ask) -> ApprovalRequest:

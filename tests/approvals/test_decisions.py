@@ -11,8 +11,10 @@ from django.utils import timezone
 from approvals import actions
 from approvals.actions import AlreadyVoted, Changed, Invalid, TooLate
 from approvals.models import ApprovalRequest, Sighting, Vote
+from approvals.reading import many
 from console.audit.models import AuditRecord
 from console.durable.digest import digest
+from console.durable.steps import Ask, Decision
 from console.runs import feed
 from console.runs.models import Run
 from console.tenants.access import Forbidden, NotFound
@@ -53,20 +55,24 @@ def test_nothing_is_announced_for_a_run_that_has_ended(desk: Desk) -> None:
         assert ApprovalRequest.objects.count() == 0
 
 
-def test_approve_makes_the_run_ready(desk: Desk, woken: list[str]) -> None:
-    run, request = one(desk, refund())
+def test_approve_makes_the_run_ready(committed: Desk, woken: list[str]) -> None:
+    run, request = one(committed, refund())
     woken.clear()
-    done = desk.decide(desk.house.reviewer, request, "approve", reason="fine", digest=DIGEST_40)
-    assert (done.status, done.verdict, done.decided_by_name) == ("decided", "approve", desk.house.reviewer.user.name)
-    assert desk.now(run).status == "queued"
+    done = committed.decide(committed.house.reviewer, request, "approve", reason="fine", digest=DIGEST_40)
+    assert (done.status, done.verdict, done.decided_by_name) == (
+        "decided",
+        "approve",
+        committed.house.reviewer.user.name,
+    )
+    assert committed.now(run).status == "queued"
     assert woken == [str(run.pk)]
-    [decision] = desk.decisions(run, [refund()])
+    [decision] = committed.decisions(run, [refund()])
     assert (decision.verdict, decision.reason, decision.digest) == ("approve", "fine", DIGEST_40)
     assert decision.request == str(request.pk)
-    with desk.house.scope():
+    with committed.house.scope():
         record = AuditRecord.objects.get(action="request.decided")
         assert (record.object_id, record.detail["verdict"]) == (str(request.pk), "approve")
-        queue = feed.read(feed.queue_topic(desk.house.tenant.id))
+        queue = feed.read(feed.queue_topic(committed.house.tenant.id))
         page = feed.read(feed.run_topic(run.pk))
     assert [event["payload"]["status"] for event in queue] == ["pending", "decided"]
     assert "decided" in [event["payload"].get("status") for event in page if event["kind"] == "request"]
@@ -252,15 +258,15 @@ def test_what_each_kind_takes(desk: Desk, kind: str, verdict: str, words: Any, h
     assert {name: getattr(decision, name) for name in heard} == heard
 
 
-def test_escalate_leaves_it_pending(desk: Desk, woken: list[str]) -> None:
-    run, request = one(desk, refund())
+def test_escalate_leaves_it_pending(committed: Desk, woken: list[str]) -> None:
+    run, request = one(committed, refund())
     woken.clear()
-    still = desk.decide(desk.house.reviewer, request, "escalate", reason="above my pay")
+    still = committed.decide(committed.house.reviewer, request, "escalate", reason="above my pay")
     assert still.status == "pending" and still.escalated_at is not None
-    assert desk.now(run).status == "waiting" and woken == []
+    assert committed.now(run).status == "waiting" and woken == []
     with pytest.raises(AlreadyVoted, match="already escalated"):
-        desk.decide(desk.house.reviewer2, request, "escalate")
-    assert desk.decide(desk.house.reviewer, request, "approve").status == "decided"
+        committed.decide(committed.house.reviewer2, request, "escalate")
+    assert committed.decide(committed.house.reviewer, request, "approve").status == "decided"
 
 
 def test_terminate_ends_the_run_and_moots_the_rest(desk: Desk) -> None:
@@ -296,3 +302,36 @@ def test_the_first_sight_counts(desk: Desk) -> None:
         assert Sighting.objects.count() == 1
         with pytest.raises(Invalid):
             actions.saw(who, request, "liked")
+
+
+def test_doubt_shows_the_call_that_was_made(desk: Desk) -> None:
+    shown = refund()
+    edited = {"order": "A-17", "amount": 30.0}
+    ask = Ask(
+        "payer/tools/doubt", 0, "in_doubt", shown.digest, shown.request, "payer", "issue_refund",
+        decision=Decision("edit", arguments=edited, by="Rita"),
+    )  # fmt: skip
+    run = desk.start()
+    with desk.house.scope():
+        request = actions.announce(run.pk, ask)
+        assert request is not None
+        found = many([request])[0]
+    assert (found["arguments"], found["content"]["edited_by"]) == (edited, "Rita")
+    assert request.title == "Did this happen? issue_refund"
+    assert request.reason.startswith("The worker was lost")
+
+
+@pytest.mark.parametrize(
+    ("ask", "title"),
+    [
+        (asking("question", question="Which colour?\nMore."), "Which colour?"),
+        (asking("message", content="\n Hello\nthere"), "payer: Hello"),
+        (asking("final", result="All done."), "Result: All done."),
+        (asking("final", result=""), "Result of Refund desk"),
+        (asking("in_doubt", title="Refund 40"), "Did this happen? Refund 40"),
+        (asking("question", question="x" * 400), "x" * 299 + "…"),
+        (asking("question", question="nul\x00"), "nul"),
+    ],
+)
+def test_titles(desk: Desk, ask: Ask, title: str) -> None:
+    assert one(desk, ask)[1].title == title

@@ -66,17 +66,17 @@ def test_finish_moots_what_is_pending_and_needs_the_token(desk: Desk) -> None:
     assert desk.now(run).status == "completed"
 
 
-def test_a_decision_before_the_parking_is_not_lost(desk: Desk, woken: list[str]) -> None:
-    run = desk.start()
-    with desk.house.scope():
+def test_a_decision_before_the_parking_is_not_lost(committed: Desk, woken: list[str]) -> None:
+    run = committed.start()
+    with committed.house.scope():
         claim = runs.claim(run.pk, "test")
         assert claim is not None
-        request = desk.announce(run, refund())
-    desk.decide(desk.house.reviewer, request, "approve")
-    assert desk.now(run).status == "running"
-    with desk.house.scope():
-        assert actions.park_run(run.pk, claim.token, claim.wake)
-    assert desk.now(run).status == "queued"
+        request = committed.announce(run, refund())
+    committed.decide(committed.house.reviewer, request, "approve")
+    assert committed.now(run).status == "running"
+    with committed.house.scope():
+        assert runs.park(run.pk, claim.token, claim.wake)
+    assert committed.now(run).status == "queued"
 
 
 def test_expiry_rejects(transactional_db: None, world: Any, woken: list[str]) -> None:
@@ -98,7 +98,7 @@ def test_expiry_rejects(transactional_db: None, world: Any, woken: list[str]) ->
         desk.decide(desk.house.reviewer, request, "approve")
 
 
-def test_expiry_terminates(transactional_db: None, world: Any) -> None:
+def test_expiry_terminates(world: Any) -> None:
     desk = expiring(world, "terminate")
     run, requests = desk.waiting(refund(), asking("question", question="?"))
     overdue(desk, requests[0])
@@ -108,7 +108,7 @@ def test_expiry_terminates(transactional_db: None, world: Any) -> None:
     assert [desk.request(each).status for each in requests] == ["expired", "moot"]
 
 
-def test_expiry_escalates_once_and_goes_on_waiting(transactional_db: None, world: Any) -> None:
+def test_expiry_escalates_once_and_goes_on_waiting(world: Any) -> None:
     desk = expiring(world, "escalate")
     run, [request] = desk.waiting(refund())
     overdue(desk, request)
@@ -120,7 +120,7 @@ def test_expiry_escalates_once_and_goes_on_waiting(transactional_db: None, world
     assert desk.decide(desk.house.reviewer, request, "approve").status == "decided"
 
 
-def test_expiry_sees_every_tenant(transactional_db: None, world: Any) -> None:
+def test_expiry_sees_every_tenant(world: Any) -> None:
     desks = [make_desk(house, {"team": {}, "rules": [{**EXPIRES, "on_expiry": "reject"}]}) for house in world.houses]
     for desk in desks:
         _, [request] = desk.waiting(refund())

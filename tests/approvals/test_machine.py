@@ -165,12 +165,12 @@ class Requests(RuleBasedStateMachine):
         assert (self.desk.now(self.run).status == "cancelled") == self.over
 
 
-def test_requests_move_once(transactional_db: None, world: World) -> None:
+def test_requests_move_once(world: World) -> None:
     Requests.desk = make_desk(world.northwind)
     run_state_machine_as_test(
         Requests,
         settings=settings(
-            max_examples=25,
+            max_examples=12,
             stateful_step_count=12,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from approvals.policy import Facts, judge, mode_of
-from console.durable.steps import Verdict
+from console.durable.steps import Decision, Verdict
 from tests.approvals.desk import BODY, asking, refund
 
 
@@ -100,3 +100,10 @@ def test_conditions_see_run_and_tenant() -> None:
     body = {"rules": [{"name": "t", "effect": "deny", "when": "tenant.slug == 'a' && run.metadata.vip == true"}]}
     assert verdict(refund(), body, tenant={"slug": "a"}, run={"metadata": {"vip": True}}).effect == "deny"
     assert verdict(refund(), body, tenant={"slug": "b"}, run={"metadata": {"vip": True}}).effect == "require"
+
+
+def test_at_dispatch_the_edited_arguments_are_judged() -> None:
+    edited = Decision("edit", arguments={"order": "A-17", "amount": 6000.0})
+    approved = Decision("approve")
+    assert verdict(replace(refund(40.0), decision=edited), BODY).effect == "deny"
+    assert verdict(replace(refund(40.0), decision=approved), BODY).effect == "require"
