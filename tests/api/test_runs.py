@@ -40,7 +40,7 @@ def test_start(desk: Desk) -> None:
         assert AuditRecord.objects.filter(action="run.started", object_id=run["id"]).count() == 1
 
 
-@pytest.mark.parametrize("workflow", ["nothing", "", "\x00", "Refund-Desk"])
+@pytest.mark.parametrize("workflow", ["nothing", "", "Refund-Desk"])
 def test_an_unknown_workflow(desk: Desk, workflow: str) -> None:
     problem(start(desk, workflow=workflow), 404, "workflow")
 
