@@ -82,13 +82,15 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
     idle = taken[20]
     parts = {part: middle([getattr(sample, part) for sample in idle]) for part in ("http", "handover", "claim")}
     whole = middle([sample.whole for sample in idle])
+    together = middle([sample.rebuild_and_replay for sample in idle])
+    replayed = min(20 * replay, together)
     figures["shares_after_20_steps"] = {
         "http": round(parts["http"] / whole, 3),
         "commit": round(commit / whole, 3),
         "broker": round((parts["handover"] - commit) / whole, 3),
         "claim": round(parts["claim"] / whole, 3),
-        "rebuild": round(rebuild / whole, 3),
-        "replay": round(20 * replay / whole, 3),
+        "rebuild": round((together - replayed) / whole, 3),
+        "replay": round(replayed / whole, 3),
     }
     ours = middle([sample.claim + sample.rebuild_and_replay for sample in idle])
     ratios = {
