@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jsonschema
 from autogen_agentchat.base import TaskResult, Team
 from autogen_agentchat.messages import (
     BaseAgentEvent,
@@ -24,7 +23,7 @@ from console.agents import providers, quiet, rewrite, wire
 from console.agents.limits import Limits
 from console.agents.oversight import NOTE, Oversight, note, quote
 from console.agents.room import Environment, Pace, Room, enter
-from console.agents.tools import clip
+from console.agents.tools import clip, misfit, validator
 from console.durable.run import Run
 from console.durable.steps import Gate, Json
 
@@ -117,11 +116,11 @@ class _Show:
                     return item
                 if not isinstance(item, ModelClientStreamingChunkEvent | StopMessage):
                     self._tell(item)
-        except RuntimeError as error:
+        except Exception as error:
             # A fault inside a team that the model's answer led to: an answer that does not fit its format, a speaker
             # that does not exist. AutoGen hands over a traceback as text; people get its first line.
             log.warning("the team of run %s failed", self._room.run.run_id, exc_info=error)
-            await self._room.run.stop("model_error", f"The team could not go on: {clip(_first_line(str(error)), 500)}")
+            await self._room.run.stop("model_error", f"The team could not go on: {_first_line(error)}")
         raise AssertionError("a team ended without a result")
 
     def _tell(self, message: BaseAgentEvent | BaseChatMessage) -> None:
@@ -160,12 +159,7 @@ class _Show:
             value: Json = json.loads(text)
         except ValueError:
             value = text
-        try:
-            jsonschema.validate(value, self._contract)
-        except jsonschema.ValidationError as error:
-            where = ".".join(str(part) for part in error.absolute_path)
-            return value, f"{where + ': ' if where else ''}{clip(error.message, 300)}"
-        return value, None
+        return value, misfit(validator(self._contract), value)
 
     async def _finish(self, text: str, detail: str) -> Json:
         value, fault = self._fault(text)
@@ -194,5 +188,6 @@ def _content(message: BaseAgentEvent | BaseChatMessage) -> Json:
     return content if isinstance(content, str) else message.to_text()
 
 
-def _first_line(text: str) -> str:
-    return text.strip().split("\nTraceback", 1)[0].split("\n", 1)[0]
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().split("\n", 1)[0]
+    return clip(text or f"{type(error).__name__} in AutoGen", 500)

@@ -11,6 +11,8 @@ from typing import Any
 
 import jsonschema
 from jsonschema.exceptions import best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable as ReferenceFault
 
 from console.durable.steps import Json, Safety
 
@@ -55,15 +57,8 @@ class ToolSpec:
             return "The arguments are not valid JSON."
         if not self._validator:
             # Built once a spec: compiling a validator costs more than using it.
-            self._validator.append(jsonschema.Draft202012Validator(dict(self.schema)))
-        try:
-            error = best_match(self._validator[0].iter_errors(arguments))
-        except RecursionError:
-            return "The arguments are nested too deeply."
-        if error is None:
-            return None
-        where = ".".join(str(part) for part in error.absolute_path)
-        return f"{where + ': ' if where else ''}{clip(error.message, 300)}"
+            self._validator.append(validator(self.schema))
+        return misfit(self._validator[0], arguments)
 
     def headline(self, arguments: Json) -> str:
         """One line for people that says what would be done."""
@@ -86,6 +81,25 @@ class ToolSpec:
     def deed(self, arguments: Json) -> str | None:
         """The action's name for idempotency, rendered from the tool's template; None without one."""
         return fill(self.action, arguments) if self.action and isinstance(arguments, dict) else None
+
+
+def validator(schema: Mapping[str, Any]) -> Any:
+    """A validator for a JSON schema that never fetches what the schema refers to."""
+    return jsonschema.Draft202012Validator(dict(schema), registry=Registry())
+
+
+def misfit(checker: Any, value: Json) -> str | None:
+    """Why a value does not fit a validator's schema, in a sentence, or None. What cannot be checked does not fit."""
+    try:
+        error = best_match(checker.iter_errors(value))
+    except RecursionError:
+        return "It is nested too deeply."
+    except (ReferenceFault, jsonschema.exceptions.UnknownType, TypeError, ValueError, re.error) as fault:
+        return f"It cannot be checked, the schema is broken: {clip(str(fault), 200)}"
+    if error is None:
+        return None
+    where = ".".join(str(part) for part in error.absolute_path)
+    return f"{where + ': ' if where else ''}{clip(error.message, 300)}"
 
 
 def fill(template: str, arguments: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from console.agents.tools import RESULT_LIMIT
 from console.durable.steps import Ask, Safety, Stopped, Verdict
-from tests.agents.stage import Script, World, agent, at_most, by_tool, either, mention, never, team, text_of
+from tests.agents.stage import Script, World, agent, at_most, by_tool, either, mention, model, never, team, text_of
 
 SCHEMA: dict[str, Any] = {
     "properties": {"order": {"type": "string"}, "amount": {"type": "number", "maximum": 1000}},
@@ -370,3 +370,28 @@ def test_an_edited_deed_has_a_key_of_its_own() -> None:
             world.decide(ask, "approve")
         world.finishes()
     assert keys == ["run:refund 7", "run:refund 8"]
+
+
+def test_schemas_that_refer_elsewhere_are_not_fetched_and_nothing_fits_them() -> None:
+    elsewhere = {"$ref": "http://127.0.0.1:9/schema.json"}
+    world = desk()
+    world.give("refund", elsewhere, approval="allow")
+    (ask,) = world.parks()
+    assert "cannot be checked" in ask.request["fault"]
+    document = team("RoundRobinGroupChat", agent("clerk"), termination_condition=at_most(2))
+    world = World({"clerk": Script(lambda m: "three")}, never(document, output_contract=elsewhere))
+    outcome = world.go()
+    assert isinstance(outcome, Stopped) and outcome.reason == "contract_violation"
+
+
+def test_an_answer_that_a_team_cannot_use_stops_the_run_with_a_sentence() -> None:
+    reflecting = team("RoundRobinGroupChat", agent("clerk", "refund", reflect_on_tool_use=True))
+    choosing = team("SelectorGroupChat", agent("clerk", "refund"), agent("other"), model_client=model())
+    for document, says in ((reflecting, "no valid text"), (choosing, "could not go on")):
+        answer = Script(lambda m: [("refund", {"order": "7", "amount": 1})])
+        world = World({"clerk": answer, "selector": answer}, never(document))
+        world.give("refund", SCHEMA, approval="allow")
+        outcome = world.go()
+        assert isinstance(outcome, Stopped) and outcome.reason == "model_error" and says in outcome.detail, outcome
+        assert "\n" not in outcome.detail
+        assert world.go() == outcome
