@@ -10,6 +10,7 @@ Read it in this order:
 ``loop``        an event loop that knows exactly when a run has settled
 ``run``         what a team sees of its run (effect, gate, now, stop), and the replay of the record
 ``live``        effects and gates that are not in the record: done, recorded, queued for the team; doubt
+``bodies``      one execution of an effect, and what can become of it
 ``book``        the journal as ``live`` writes it: one write at a time
 ``engine``      ``advance``: one worker's turn with a run; teardown; Handle, another's hand on it
 ``digest``      canonical JSON, and requests kept as their difference from the one before
@@ -36,12 +37,13 @@ Exceptions::
 All else that ends a run is an outcome of ``advance``: Finished, Stopped, Suspended or Lost.
 """
 
+from .bodies import Call
 from .digest import History, canonical, digest, expand
 from .engine import Handle, advance
 from .errors import DurableError, EffectFailed, Fenced, NotInRun
 from .loop import DropTornDown, Loop, new_loop
 from .memory import MemoryGates, MemoryJournal, MemoryStore
-from .run import REVIEW, Call, Run, Settled, current
+from .run import REVIEW, Run, Settled, current
 from .steps import (
     Ask,
     Decision,

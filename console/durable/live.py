@@ -13,15 +13,15 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
+from .bodies import Call, attempt
 from .book import Book
 from .digest import digest as digest_of
-from .errors import EffectFailed, Fenced
+from .errors import Fenced
 from .failpoints import hit
-from .run import CALL, DENIED, IN_DOUBT, REVIEW, Call, Pending, Run, encode
+from .run import DENIED, ENDS, IN_DOUBT, REVIEW, Pending, Run, encode
 from .steps import (
     Ask,
     Decision,
-    Done,
     Gates,
     Json,
     Kind,
@@ -235,47 +235,24 @@ class Driver:
         assert pending.body is not None  # noqa: S101
         arguments = pending.decision.arguments if pending.decision and pending.decision.verdict == "edit" else None
         call = Call(pending.scope, pending.n, step.key, arguments, self._chunk)
-        CALL.set(call)
-        model = pending.kind is Kind.MODEL
-        done: Done | None = None
-        error: Json = None
-        unknown = False  # whether it happened
-        seconds = pending.timeout.total_seconds()
         pending.interruptible = step.safety is Safety.READ_ONLY
-        try:
-            async with asyncio.timeout(seconds) as limit:
-                done = await pending.body(call)
-        except EffectFailed as failed:
-            error = {"type": "Error", "message": "", **failed.error, "stop": failed.stop}
-            step.usage, step.cost = failed.usage, failed.cost
-            step.attempts = [*step.attempts, *failed.attempts]
-        except asyncio.CancelledError:
-            if self._book.ending or self._run.closed:
-                raise
-            # Not ours: a library cancelled its caller.
-            task = asyncio.current_task()
-            while task is not None and task.cancelling():
-                task.uncancel()
-            error = {"type": "CancelledError", "message": "the call was cancelled from within", "stop": _stop(model)}
-            unknown = True
-        except Exception as raised:
-            if isinstance(raised, TimeoutError) and limit.expired():
-                unknown = True
-                message = f"no answer within {seconds:g} s"
-                error = {"type": "Timeout", "message": message, "stop": "timeout" if model else None}
-            else:
-                log.warning("%s#%s failed", pending.scope, pending.n, exc_info=True)
-                error = {"type": type(raised).__name__, "message": str(raised), "stop": _stop(model)}
+        seconds = pending.timeout.total_seconds()
+        tried = await attempt(pending.body, call, seconds, pending.kind is Kind.MODEL, self._letting_go)
         pending.interruptible = False
         hit("after_effect")
-        if done is not None:
-            step.usage, step.cost = done.usage, done.cost
-            step.attempts = [*step.attempts, *done.attempts]
-            await self._close(pending, step, Status.FAILED if done.failed else Status.DONE, done.value)
-        elif unknown and step.safety is Safety.NEITHER:
+        told = tried.done or tried.failed
+        if told is not None:
+            step.usage, step.cost = told.usage, told.cost
+            step.attempts = [*step.attempts, *told.attempts]
+        if tried.done is not None:
+            await self._close(pending, step, Status.FAILED if tried.done.failed else Status.DONE, tried.done.value)
+        elif tried.unknown and step.safety is Safety.NEITHER:
             await self._doubtful(pending)
         else:
-            await self._close(pending, step, Status.FAILED, error=error)
+            await self._close(pending, step, Status.FAILED, error=tried.error)
+
+    def _letting_go(self) -> bool:
+        return self._book.ending or self._run.closed
 
     async def _close(
         self, pending: Pending, step: Step, status: Status, result: Json = None, error: Json = None
@@ -406,10 +383,9 @@ class Driver:
         attempt = {"started_at": step.started_at.isoformat(), "ended_at": now, "cause": IN_DOUBT, **told}
         if decision.verdict == "respond" and decision.answer == "happened":
             result, error, status = decision.result, None, Status.DONE
-        elif decision.verdict in ("terminate", "expire"):
-            stop = {"terminate": "terminated", "expire": "expired"}[decision.verdict]
+        elif decision.verdict in ENDS:
             result, status = None, Status.FAILED
-            error = {"type": "InDoubt", "message": decision.reason, "stop": stop}
+            error = {"type": "InDoubt", "message": decision.reason, "stop": ENDS[decision.verdict]}
         else:
             log.error("an effect in doubt cannot be answered with %s %r", decision.verdict, decision.answer)
             return
@@ -418,10 +394,6 @@ class Driver:
         hit("before_decision_recorded")
         await self._close(pending, step, status, result, error)
         hit("after_decision_recorded")
-
-
-def _stop(model: bool) -> str:
-    return "model_error" if model else "tool_error"
 
 
 def _facts(verdict: Verdict | None) -> Json:

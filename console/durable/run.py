@@ -11,21 +11,23 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
+from .bodies import Body, Call
 from .digest import digest as digest_of
 from .errors import EffectFailed, NotInRun
 from .loop import TRACKED, Tracked
-from .steps import Ask, Decision, Done, Gate, Json, Kind, Outcome, Safety, Status, Step, Stopped
+from .steps import Ask, Decision, Gate, Json, Kind, Outcome, Safety, Status, Step, Stopped
 
 REVIEW = "/review"  # the scope of a gate before an effect is the effect's own with this behind it
 GATES = {Kind.REVIEW, Kind.QUESTION, Kind.FINAL}
 KIND_OF_GATE = {"question": Kind.QUESTION, "final": Kind.FINAL}
 ENDS = {"terminate": "terminated", "expire": "expired"}  # decisions that end the run, and its stop reason
 _DECISION = {field.name for field in fields(Decision)}
+
+__all__ = ["Call", "Run", "Settled", "current"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -37,28 +39,6 @@ class Settled:
     failed: bool = False  # recorded as failed; value is the error result for the team
 
 
-class Call:
-    """One execution of an effect, as its body sees it."""
-
-    __slots__ = ("_chunk", "arguments", "attempt", "key", "n", "scope")
-
-    def __init__(self, scope: str, n: int, key: str, arguments: Json, chunk: Callable[..., None] | None) -> None:
-        self.scope = scope
-        self.n = n
-        self.key = key  # idempotency key: the same whenever this effect is done again
-        self.arguments = arguments  # None, or what a person made of them
-        self.attempt = 1  # the body counts its own retries here, so that chunks name their attempt
-        self._chunk = chunk
-
-    def emit(self, text: str) -> None:
-        """Show a piece of streamed text in the live feed. Never journaled."""
-        if self._chunk is not None:
-            self._chunk(self.scope, self.n, self.attempt, text)
-
-
-CALL: contextvars.ContextVar[Call | None] = contextvars.ContextVar("sayso_call", default=None)
-
-
 @dataclass(slots=True, eq=False)
 class Pending:
     """An effect or gate that was asked for and has not been answered."""
@@ -68,7 +48,7 @@ class Pending:
     kind: Kind
     request: Json
     digest: str
-    body: Callable[[Call], Awaitable[Done]] | None  # None: a gate by itself
+    body: Body | None  # None: a gate by itself
     safety: Safety
     name: str
     agent: str
@@ -141,7 +121,7 @@ class Run(Tracked):
         *,
         kind: Kind,
         request: Json,
-        body: Callable[[Call], Awaitable[Done]],
+        body: Body,
         safety: Safety = Safety.READ_ONLY,
         name: str = "",
         agent: str = "",

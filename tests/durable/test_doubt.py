@@ -206,7 +206,10 @@ def test_a_model_out_of_time_ends_the_run() -> None:
 
 def test_a_library_that_cancels_its_caller_leaves_a_payment_in_doubt() -> None:
     async def cancelled(call: Any) -> Done:
-        raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return await hang(call)
 
     async def main(run: Run) -> Json:
         return (await pay(run, lab.world, "pay", gated=False, body=cancelled)).value
@@ -235,6 +238,17 @@ def test_an_outcome_under_a_stale_token_is_kept_as_evidence() -> None:
     assert step.status is Status.INTENT
     (late,) = lab.store.late
     assert late.status is Status.DONE and late.result == "paid"
+
+
+def test_what_was_only_read_under_a_stale_token_is_no_evidence() -> None:
+    # Nothing is open for it in the journal, and the place it would have had may be another step's by now.
+    async def body(call: Any) -> Done:
+        lab.store.claim()
+        return Done("read")
+
+    lab = Lab(lambda run: look(run, lab.world, "m", body=body))
+    assert lab.advance() == Lost()
+    assert lab.record == [] and lab.store.late == []
 
 
 def test_siblings_of_a_lost_run_are_kept_as_evidence_too() -> None:
