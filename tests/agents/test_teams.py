@@ -403,3 +403,53 @@ def test_what_a_selector_is_asked_is_stored_as_its_difference() -> None:
     assert len(asked) > 20 and max(sizes[2:]) < 2 * min(sizes[2:])
     whole = [request for _, request in expand(asked)][-1]["messages"]
     assert sum("spoke" in message["content"] for message in whole) == len(asked) - 1
+
+
+@pytest.mark.parametrize("build", ALL)
+def test_every_kind_of_team_with_each_message_reviewed(build: Callable[[], World]) -> None:
+    plain, watched = build(), build()
+    watched.body["oversight"] = {"mode": "ALWAYS"}
+    expected = play(plain)
+    assert play(watched, last_first=True) == expected
+    assert sorted(watched.done, key=repr) == sorted(plain.done, key=repr)
+    reviewed = [step for step in watched.store.snapshot() if step.scope.endswith("/message")]
+    agents = {name for name in watched.models if name != "selector"}
+    spoken = [
+        m
+        for m in watched.messages
+        if m["source"] in agents and m["type"] in ("TextMessage", "ToolCallSummaryMessage", "HandoffMessage")
+    ]
+    assert len(reviewed) == len(spoken) > 0
+    assert watched.asked == plain.asked
+
+
+CONTEXT = "autogen_core.model_context"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        node(f"{CONTEXT}.UnboundedChatCompletionContext", "chat_completion_context"),
+        node(f"{CONTEXT}.BufferedChatCompletionContext", "chat_completion_context", buffer_size=2),
+        node(f"{CONTEXT}.HeadAndTailChatCompletionContext", "chat_completion_context", head_size=1, tail_size=2),
+        node(
+            f"{CONTEXT}.TokenLimitedChatCompletionContext",
+            "chat_completion_context",
+            model_client=model(),
+            token_limit=60,
+        ),
+    ],
+    ids=lambda context: context["provider"].rsplit(".", 1)[1],
+)
+def test_a_context_that_forgets_replays_the_same(context: dict[str, Any]) -> None:
+    def answer(messages: list[Any]) -> Any:
+        return [("dig", {"what": f"{len(messages)}"})]
+
+    ending = either(mention(), at_most(8))
+    document = team("RoundRobinGroupChat", agent("a", "dig", model_context=context), termination_condition=ending)
+    world = _with({"a": answer}, document, "dig")
+    assert play(world)["stop_reason"] == "max_turns"
+    assert len(world.done) == 7
+    if "Unbounded" not in context["provider"]:
+        asked = [request["messages"] for step, request in expand(world.store.snapshot()) if step.kind == "model"]
+        assert max(len(messages) for messages in asked) < 8
