@@ -118,7 +118,7 @@ def _dict(value: Json) -> dict[str, Json]:
 def _rows(arguments: Json, content: dict[str, Json], title: str) -> list[dict[str, Json]]:
     if not isinstance(arguments, dict) or UNPARSABLE in arguments:
         return []
-    asked: dict[str, Json] = _dict(content.get("arguments")) or arguments
+    asked: dict[str, Json] = _dict(content["arguments"]) if isinstance(content.get("arguments"), dict) else arguments
     schema = _dict(content.get("schema"))
     rows = []
     for name in dict.fromkeys([*(schema.get("properties") or {}), *arguments, *asked]):

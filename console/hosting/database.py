@@ -38,7 +38,7 @@ class Database:
 
     def submit(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Any:
         """The same from another thread: a concurrent future."""
-        return self._threads.submit(_persist, work, *args, **kwargs)
+        return self._threads.submit(lambda: _persist(work, *args, **kwargs))
 
     def close(self) -> None:
         """Finish what is under way and close the connections."""

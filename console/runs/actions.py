@@ -222,9 +222,10 @@ def finish(
             run.tenant_id if isinstance(run, Run) else Run.objects.values_list("tenant_id", flat=True).get(pk=run)
         )
         sealed = crypto.seal_json(tenant_id, "run.result", result)
-    where, values = ("id = %s AND status = 'running' AND token = %s", [run_id, token])
+    where: str = "id = %s AND status = 'running' AND token = %s"
+    values: list[Any] = [run_id, token]
     if token is None:
-        where, values = ("id = %s AND status <> ALL(%s)", [run_id, list(_ENDED)])
+        where, values = "id = %s AND status <> ALL(%s)", [run_id, list(_ENDED)]
     rows = _update(
         "status = %s, stop_reason = %s, stop_detail = %s, sealed_result = %s, ended_at = clock_timestamp(),"
         " queue_s = queue_s + COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - ready_at), 0),"
@@ -304,8 +305,8 @@ def check_input(value: Any, schema: Mapping[str, Any] | None) -> None:
         raise Invalid("input", f"is {size:,} bytes as JSON; the limit is {INPUT_LIMIT:,} (64 kB)")
     if schema:
         fault = jsonschema.Draft202012Validator(schema)
-        for error in sorted(fault.iter_errors(value), key=lambda error: list(map(str, error.absolute_path))):
-            raise Invalid("input" + error.json_path.removeprefix("$"), error.message[:500])
+        for wrong in sorted(fault.iter_errors(value), key=lambda one: list(map(str, one.absolute_path))):
+            raise Invalid("input" + wrong.json_path.removeprefix("$"), wrong.message[:500])
     elif isinstance(value, str):
         if not value.strip():
             raise Invalid("input", "is empty")

@@ -97,7 +97,7 @@ def _agents(body: dict[str, Json]) -> Iterator[dict[str, str]]:
         name = str(config.get("name") or node.get("label") or "?")
         model = ((config.get("model_client") or {}).get("config") or {}).get("model") or ""
         about = str(config.get("description") or "").strip()
-        yield {"name": name, "description": about, "model": model, "mode": modes.get(stages.get(name), "")}
+        yield {"name": name, "description": about, "model": model, "mode": modes.get(stages.get(name) or "", "")}
 
 
 def _tools(body: dict[str, Json]) -> list[dict[str, Json]]:

@@ -47,7 +47,8 @@ class Instance:
         for line in self.process.stdout:
             said.append(line)
             if "Stop: Ctrl-C" in line:
-                assert any(f"http://127.0.0.1:{self.port}" in s for s in said[:2]), "the address is not among the first lines"
+                first = [s for s in said if not s.startswith(("Starting Sayso: ", "Installing "))]  # standard error
+                assert f"http://127.0.0.1:{self.port}" in first[1], "the address is not among the first lines"
                 return self.process
         raise AssertionError("up ended:\n" + "".join(said))
 
