@@ -10,27 +10,30 @@ from typing import Any
 from uuid import UUID
 
 from autogen_core.models import ChatCompletionClient
+from django.conf import settings
 from genai_prices import Usage, calc_price
 
 from console.agents.clients import Clients
 from console.agents.tools import ToolSpec
+from console.hosting import egress
 from console.tenants import crypto
 from console.tenants.models import Credential
 from console.workflows import catalogue
 
 
 class NoCredential(Exception):
-    """The revision names a credential that the tenant does not have."""
+    """The revision names a credential that the tenant does not have, or that leads where it must not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A credential, opened."""
+    """A credential, opened. ``fault`` says why it must not be used."""
 
     name: str
     provider: str
     base_url: str
     api_key: str
+    fault: str = ""
 
 
 def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
@@ -42,6 +45,7 @@ def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
             row.provider,
             row.base_url,
             crypto.unseal(tenant_id, "credential", bytes(row.sealed_key)).decode(),
+            egress.fault(row.base_url, settings.SAYSO_EGRESS_ALLOW) if row.base_url else "",
         )
         for row in rows
     }
@@ -65,6 +69,8 @@ class Lent:
         key = self._keys.get(name)
         if key is None:
             raise NoCredential(f"There is no credential {name!r}; an admin can add it under Credentials.")
+        if key.fault:
+            raise NoCredential(f"The credential {name!r} cannot be used: {key.fault}")
         return self._clients.get(api_key=key.api_key, base_url=key.base_url or None, config=config)
 
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:

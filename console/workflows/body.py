@@ -48,10 +48,9 @@ def examine(body: Json) -> tuple[dict[str, Json] | None, list[Finding]]:
         mapping = {name: to for name, to in tools.items() if isinstance(to, str)} if isinstance(tools, dict) else {}
         team, said = documents.examine(body["team"], mapping, catalogue.all())
         found += said
-        if team is not None:
-            found += _strangers(team, body)
     if team is None or any(finding.level == "error" for finding in found):
         return None, found
+    found += _strangers(team, body)
     kept = {key: body[key] for key in KEYS if key != "team" and body.get(key) is not None}
     return {"team": team, **kept}, found
 
