@@ -286,6 +286,9 @@ def _by_mention(conversation: Conversation) -> list[Mapping[str, Any]]:
     )
 
 
+_PLAIN = r"-?(?:0|[1-9]\d*)(?:\.\d+)?"  # a number as JSON has it
+
+
 def _arguments(tool: Mapping[str, Any], task: str) -> dict[str, Any] | None:
     """Arguments for a tool from a sentence: JSON in it, ``name=value`` pairs, arithmetic, numbers in order, the text.
 
@@ -296,12 +299,12 @@ def _arguments(tool: Mapping[str, Any], task: str) -> dict[str, Any] | None:
     properties: Mapping[str, Any] = schema.get("properties") or {}
     if given and set(given) <= set(properties):
         return given
-    sum_ = re.search(r"(-?\d+(?:\.\d+)?)\s*([-+*/x×÷])\s*(-?\d+(?:\.\d+)?)", task)
+    sum_ = re.search(rf"({_PLAIN})\s*([-+*/x×÷])\s*({_PLAIN})", task)
     if {"a", "b", "operator"} <= set(properties):
         if not sum_:
             return None
         sign = {"x": "*", "×": "*", "÷": "/"}.get(sum_.group(2), sum_.group(2))
-        return {"a": float(sum_.group(1)), "b": float(sum_.group(3)), "operator": sign}
+        return {"a": json.loads(sum_.group(1)), "b": json.loads(sum_.group(3)), "operator": sign}
     numbers = iter(re.findall(r"-?\d+(?:\.\d+)?", task))
     arguments: dict[str, Any] = {}
     for name, field in properties.items():
