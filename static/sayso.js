@@ -55,7 +55,7 @@
       seen.add(item.id);
       const link = $("a", item);
       if (!link) return;
-      if (open && item.id === "request-" + open) link.setAttribute("aria-current", "page");
+      if (open && item.id === "q-" + open) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     });
     const empty = $("#queue-empty");
@@ -78,8 +78,8 @@
   function cardNews(text) {
     const card = $("#card[data-request]");
     if (!card || card.dataset.status !== "pending") return;
-    const gone = text.includes('data-remove="request-' + card.dataset.request + '"');
-    if (!gone && !text.includes('id="request-' + card.dataset.request + '"')) return;
+    const gone = text.includes('data-remove="q-' + card.dataset.request + '"');
+    if (!gone && !text.includes('id="q-' + card.dataset.request + '"')) return;
     const busy = $$("textarea, input:not([type=hidden]), select", card).some(function (field) {
       return field.tagName === "SELECT" ? $$("option", field).some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue;
     });
@@ -163,7 +163,7 @@
         if (!element.inView || !element.isConnected) return;
         watcher.unobserve(element);
         if (element.dataset.seen) tellSeen(element.dataset.seen, "read");
-        else tellSeen("/queue/" + element.id.slice("request-".length) + "/seen/", "shown");
+        else tellSeen("/queue/" + element.id.slice(2) + "/seen/", "shown");
       }, 1000);
     });
   });
