@@ -17,6 +17,10 @@ Read it in this order:
 ``memory``      journal and gates in memory
 ``failpoints``  where tests kill the process
 
+A step is known by its scope (a path that the team gives) and its number n there, from 1. A gate before an effect is a
+step of its own at ``<scope>/review``, same n; a person is asked about an effect in doubt under ``<scope>/doubt`` (the
+second time ``/doubt/2``), and the answer goes into the effect's own step.
+
 What holds, whatever crashes when:
 
 - A result is durable before the team sees it, and the team sees results in the order of the journal, one at a time,

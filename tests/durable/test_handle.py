@@ -477,3 +477,37 @@ def test_nothing_is_logged_on_the_good_way(caplog: pytest.LogCaptureFixture) -> 
     lab = Lab(lambda run: look(run, lab.world, "m"))
     lab.advance()
     assert [record for record in caplog.records if record.name.startswith("console.")] == []
+
+
+def test_suspended_runs_are_gone_at_once() -> None:
+    """A hundred runs in the middle of their work let go together, and not one task stays."""
+
+    async def go() -> None:
+        async def main(run: Run) -> Json:
+            return await asyncio.gather(*(look(run, lab.world, f"m{i}", body=never) for i in range(3)))
+
+        async def never(call: Any) -> Done:
+            nonlocal begun
+            begun += 1
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError("unreached")
+
+        begun = 0
+        lab = Lab(main)
+        handles = [Handle() for _ in range(100)]
+        turns = [
+            asyncio.create_task(
+                advance(
+                    main, run_id="r", journal=Lab(main).store.claim(), gates=lab.gates, clock=lab.clock, handle=hand
+                )
+            )
+            for hand in handles
+        ]
+        while begun < 300:
+            await asyncio.sleep(0)
+        for handle in handles:
+            handle.suspend()
+        assert set(await asyncio.gather(*turns)) == {Suspended(shutdown=True)}
+        assert len(asyncio.all_tasks()) == 1
+
+    in_loop(go)
