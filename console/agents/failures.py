@@ -63,6 +63,8 @@ def _status(error: APIStatusError, model: str, secrets: tuple[str, ...], now: da
         return Failure(cause, f"The provider of {model} refused the credential (HTTP {code}).")
     if code == 404:
         return Failure(cause, f"The provider knows no model {model}, or the address is wrong (HTTP 404).")
+    if code == 429 and error.code == "insufficient_quota":
+        return Failure(cause, f"The credit with the provider of {model} is used up (HTTP 429).")
     if code == 429:
         sentence = f"The provider of {model} says it is asked too often (HTTP 429)."
         return Failure(cause, sentence, transient=True, wait=retry_after(error.response.headers, now))

@@ -187,7 +187,8 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
                 result = chunk
             else:
                 call.emit(chunk)
-        if result is None or (result.finish_reason == "unknown" and not result.cached):
+        # A complete stream names its reason to stop, and its usage; some providers have reasons of their own invention.
+        if result is None or (result.finish_reason == "unknown" and not result.usage.prompt_tokens):
             raise failures.CutShort("the stream ended before the answer did.")
         return _sane(result)
 

@@ -64,7 +64,9 @@ class Oversight:
 
 def quote(words: str) -> str:
     """A person's words, marked so that the model knows whose they are and no termination condition reads them."""
-    return f"{_OPEN}{words.replace(_CLOSE, '').replace(_OPEN, '').strip()}{_CLOSE}"
+    while _OPEN in words or _CLOSE in words:  # what is left of one may make another
+        words = words.replace(_CLOSE, "").replace(_OPEN, "")
+    return f"{_OPEN}{words.strip()}{_CLOSE}"
 
 
 def unquoted(text: str) -> str:

@@ -135,16 +135,23 @@ def clip(text: str, length: int) -> str:
 
 def as_text(value: Json) -> str:
     """A tool's result as the model reads it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return writable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def writable(text: str) -> str:
+    """The text without halves of surrogate pairs: JSON lets them in, and nothing else can write them."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def within_limit(value: Json) -> Json:
     """The value itself, or its beginning and a note when it is too long to keep."""
     text = as_text(value)
-    raw = text.encode("utf-8", "replace")
-    if len(raw) <= RESULT_LIMIT:
+    raw = text.encode()
+    if len(raw) <= RESULT_LIMIT and len(json.dumps(value)) <= 3 * RESULT_LIMIT:
         return value
     kept = raw[: RESULT_LIMIT - 200].decode("utf-8", "ignore")
+    while len(json.dumps(kept)) > 3 * RESULT_LIMIT:  # control characters take six bytes each in a journal
+        kept = kept[: len(kept) // 2]
     return f"{kept}\n[Cut here: the tool returned {len(raw)} bytes, and at most {RESULT_LIMIT} are kept.]"
 
 

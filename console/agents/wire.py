@@ -18,7 +18,7 @@ from autogen_core.models import (
 )
 from autogen_core.tools import Tool, ToolSchema
 
-from console.agents.tools import UNPARSABLE
+from console.agents.tools import UNPARSABLE, writable
 from console.durable.steps import Json
 
 
@@ -84,9 +84,11 @@ class Schemas:
 
 def plain_result(result: CreateResult) -> dict[str, Any]:
     """A model's answer as JSON, without its usage."""
-    content: Json = result.content if isinstance(result.content, str) else [plain_call(c) for c in result.content]
+    content: Json = [plain_call(c) for c in result.content] if isinstance(result.content, list) else result.content
     plain: dict[str, Any] = {"content": content, "finish_reason": result.finish_reason}
-    return {**plain, "thought": result.thought} if result.thought else plain
+    if isinstance(content, str):
+        plain["content"] = writable(content)
+    return {**plain, "thought": writable(result.thought)} if result.thought else plain
 
 
 def full_result(value: Json, handoffs: frozenset[str]) -> CreateResult:

@@ -151,6 +151,11 @@ def test_an_answer_its_usage_and_its_cost(provider: Provider, stream: bool) -> N
     assert [text for *_, text in world.chunks] == (["Hello. ", "TERMINATE"] if stream else [])
 
 
+def test_a_stream_may_end_for_a_reason_of_the_providers_own(provider: Provider) -> None:
+    world = online(provider, streamed(chunk("Hello. TERMINATE"), chunk(finish="eos"), USAGE), stream=True)
+    assert world.finishes()["result"] == "Hello. TERMINATE"
+
+
 @pytest.mark.parametrize(
     "failure,cause",
     [
@@ -190,6 +195,7 @@ def test_retry_after_in_its_three_forms() -> None:
 
 
 CUT = 200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"}, b"5\r\ndata:"
+NO_CREDIT = 429, {"content-type": "application/json"}, {"error": {"message": "no", "code": "insufficient_quota"}}
 BAD_CALL = {"id": "1", "type": "function", "function": {"name": "", "arguments": "{}"}}
 
 ENDS: list[tuple[str, Any, bool, str, str, int]] = [
@@ -198,6 +204,7 @@ ENDS: list[tuple[str, Any, bool, str, str, int]] = [
     ("404", failed(404), False, "model_error", "knows no model", 1),
     ("400", failed(400, f"bad request with {KEY}"), False, "model_error", "refused the request", 1),
     ("429", failed(429), False, "model_error", "asked too often", 4),
+    ("no credit", NO_CREDIT, False, "model_error", "used up", 1),
     ("500", failed(500, KEY), False, "model_error", "HTTP 500", 4),
     ("hang up", "hang up", False, "model_error", "connection", 4),
     ("no choices", whole(choices=[]), False, "model_error", "cannot be used", 1),
