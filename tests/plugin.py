@@ -74,6 +74,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         os.environ["SAYSO_TEST_VALKEY"] = "1"
     os.environ.setdefault("SAYSO_SECRET_KEY", "the secret key of the tests: " + "x" * 40)
     os.environ.setdefault("SAYSO_MASTER_KEY", base64.b64encode(bytes(range(32))).decode())
+    os.environ.setdefault("SAYSO_DATA", str(_place()))  # where the demo's tools leave their marks
     os.environ.setdefault("SAYSO_DB_POOL", "0")  # no connection outlives its test
     return (yield)
 

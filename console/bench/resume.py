@@ -12,11 +12,7 @@ its journal and feed say is compared with when the call began. All clocks are th
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,7 +24,7 @@ from django.conf import settings
 from approvals.models import ApprovalRequest, RequestStatus
 from console.bench.figures import middle, ms, percentile
 from console.bench.overhead import commit_seconds
-from console.bench.tenant import bench_actor, free_port, reviewer_token, workflow_of
+from console.bench.tenant import bench_actor, reviewer_token, workflow_of
 from console.demo.documents import assistant, component, tool, until
 from console.runs import actions, feed
 from console.runs.models import TERMINAL, FeedEvent, Run, RunStatus, Step
@@ -37,6 +33,7 @@ from console.tenants.scopes import tenant_scope
 
 SAMPLES = {20: 100, 4: 30, 100: 20, 400: 10}  # steps before the gate: decisions timed
 BUSY, BUSY_SAMPLES, BUSY_LATENCY = 50, 50, 1000  # runs beside, decisions timed, milliseconds of their model
+LATENCY = 5  # milliseconds of the model on the way to a gate
 PAUSE = 0.1  # seconds of quiet before each decision
 PATIENCE = 300  # seconds for all runs to reach their gates
 
@@ -60,25 +57,30 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
     commit = commit_seconds()
     figures: dict[str, Any] = {"commit_ms": ms(commit)}
     started: list[UUID] = []
-    with _model(latency=5) as fast, _model(latency=BUSY_LATENCY) as slow:
-        actor = bench_actor(fast, slow)
-        try:
-            taken: dict[int, list[Sample]] = {}
-            for steps, count in SAMPLES.items():
-                waiting = _to_the_gate(actor, steps, count)
-                started += waiting
-                taken[steps] = _decide(actor, waiting)
-                figures[f"after_{steps}_steps"] = _figures(taken[steps])
-            rebuild, replay = _line({n: middle([s.rebuild_and_replay for s in taken[n]]) for n in taken})
-            figures["rebuild_ms"], figures["replay_ms_per_step"] = ms(rebuild), ms(replay)
-            waiting = _to_the_gate(actor, 20, BUSY_SAMPLES)
-            busy = _start(actor, _workflow(actor, "busy", 100_000, "busy"), BUSY)
-            started += waiting + busy
-            time.sleep(3)
-            beside = _decide(actor, waiting)
-            figures[f"after_20_steps_beside_{BUSY}_busy_runs"] = _figures(beside)
-        finally:
-            _forget(actor, started)
+    if not settings.DEMO_MODEL_URL:
+        raise RuntimeError(
+            "this benchmark needs an instance with the demo's model: one that `up` started with its own stores"
+        )
+    actor = bench_actor(
+        *(settings.DEMO_MODEL_URL.replace("/v1", f"/latency-{latency}/v1") for latency in (LATENCY, BUSY_LATENCY))
+    )
+    try:
+        taken: dict[int, list[Sample]] = {}
+        for steps, count in SAMPLES.items():
+            waiting = _to_the_gate(actor, steps, count)
+            started += waiting
+            taken[steps] = _decide(actor, waiting)
+            figures[f"after_{steps}_steps"] = _figures(taken[steps])
+        rebuild, replay = _line({n: middle([s.rebuild_and_replay for s in taken[n]]) for n in taken})
+        figures["rebuild_ms"], figures["replay_ms_per_step"] = ms(rebuild), ms(replay)
+        waiting = _to_the_gate(actor, 20, BUSY_SAMPLES)
+        busy = _start(actor, _workflow(actor, "busy", 100_000, "busy"), BUSY)
+        started += waiting + busy
+        time.sleep(3)
+        beside = _decide(actor, waiting)
+        figures[f"after_20_steps_beside_{BUSY}_busy_runs"] = _figures(beside)
+    finally:
+        _forget(actor, started)
     idle = taken[20]
     parts = {part: middle([getattr(sample, part) for sample in idle]) for part in ("http", "handover", "claim")}
     whole = middle([sample.whole for sample in idle])
@@ -120,29 +122,6 @@ def _line(points: dict[int, float]) -> tuple[float, float]:
     mx, my = sum(xs) / n, sum(ys) / n
     slope = sum((x - mx) * (y - my) for x, y in points.items()) / sum((x - mx) ** 2 for x in xs)
     return max(my - slope * mx, 0.0), slope
-
-
-@contextmanager
-def _model(latency: int) -> Iterator[str]:
-    """A demo model of our own; its base URL."""
-    port = free_port()
-    command = [sys.executable, "-m", "console.demo.model", "--port", str(port), "--latency", str(latency)]
-    server = subprocess.Popen(command, cwd=settings.BASE_DIR)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{url}/healthz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        else:
-            raise RuntimeError("the model of the benchmark did not start")
-        yield f"{url}/v1"
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 def _workflow(actor: Actor, slug: str, turns: int, credential: str) -> Any:

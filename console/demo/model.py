@@ -1,8 +1,9 @@
 """The demo model: a small OpenAI-compatible server, so that the demo needs no key and no network.
 
 ``python -m console.demo.model --port P`` serves ``POST /v1/chat/completions`` (tools, streaming, usage),
-``GET /v1/models`` and ``GET /healthz``. What it answers is personas.answer, a pure function of the messages and tools;
-what can go wrong with a model is provoked by words in the input (FAULTS). It imports no Django and keeps no state.
+``GET /v1/models`` and ``GET /healthz``; under ``/latency-<ms>/v1`` the same with another latency. What it answers is
+personas.answer, a pure function of the messages and tools; what can go wrong with a model is provoked by words in the
+input (FAULTS). It imports no Django and keeps no state.
 """
 
 from __future__ import annotations
@@ -205,7 +206,10 @@ class Server:
             await _reply(send, refusal.status, {"error": error}, headers)
 
     async def _route(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        path, method = scope["path"].rstrip("/"), scope["method"]
+        path, method, latency = scope["path"].rstrip("/"), scope["method"], self.latency
+        own = re.fullmatch(r"/latency-(\d{1,5})(/v1/.*)", path)
+        if own:
+            latency, path = int(own.group(1)) / 1000, own.group(2)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if path == "/healthz":
             return await _reply(send, 200, {"status": "ok"})
@@ -220,12 +224,12 @@ class Server:
             models = [{"id": name, "object": "model", "created": 0, "owned_by": "sayso-demo"} for name in MODELS]
             return await _reply(send, 200, {"object": "list", "data": models})
         body = await _json_body(receive)
-        await self._complete(body, receive, send)
+        await self._complete(body, latency, receive, send)
 
-    async def _complete(self, body: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def _complete(self, body: dict[str, Any], latency: float, receive: Receive, send: Send) -> None:
         completion = complete(body)
         fault = fault_of(read(body["messages"], []))
-        await asyncio.sleep(5.0 if fault == "simulate slow" else self.latency)
+        await asyncio.sleep(5.0 if fault == "simulate slow" else latency)
         if fault == "simulate 401":
             raise Refused(401, "invalid_api_key", "this key is not valid (simulated)")
         if fault == "simulate 429" or (fault == "simulate busy" and int(time.time()) % 2):
@@ -258,8 +262,8 @@ class Server:
             await send(
                 {"type": "http.response.body", "body": f"data: {json.dumps(chunk)}\n\n".encode(), "more_body": True}
             )
-            if self.latency:
-                await asyncio.sleep(self.latency / 6)
+            if latency:
+                await asyncio.sleep(latency / 6)
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 

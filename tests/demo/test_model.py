@@ -195,6 +195,11 @@ def test_a_half_closed_answer_breaks_off(url: str, stream: bool) -> None:
         ask(url, {"role": "user", "content": "simulate half-closed"}, stream=stream)
 
 
+def test_an_address_with_another_latency_says_the_same(url: str) -> None:
+    assert ask(f"{url}/latency-1", SYSTEM, TASK).json()["choices"] == ask(url, SYSTEM, TASK).json()["choices"]
+    assert ask(f"{url}/latency-x", SYSTEM, TASK).status_code == 404
+
+
 def test_nothing_is_ever_said(url: str) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "simulate nothing"}]}
     with pytest.raises(httpx.ReadTimeout):
