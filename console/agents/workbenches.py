@@ -113,6 +113,10 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
             shown["fault"] = fault
 
         async def body(call: Call) -> Done:
+            try:
+                room.environment.tool(spec.name, spec.version)
+            except KeyError as gone:  # revoked since the team was put together, perhaps while a person thought
+                return Done(f"Nothing was done. {gone.args[0] if gone.args else 'The tool is gone.'}", failed=True)
             if call.arguments is None:
                 return await _run(spec, given, fault, call.key)
             # A person made another deed of it: it must not be taken for a repetition of the one that was asked for.

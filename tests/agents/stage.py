@@ -139,11 +139,15 @@ class World:
         finally:
             loop.close()
 
-    async def _advance(self) -> Outcome:
-        self.messages = []
+    def prepare(self) -> dict[str, Any]:
+        """The body as a revision keeps it, made once."""
         if self.revision is None:
             self.revision = {**self.body, "team": normalise(self.body["team"], self.body.get("tools", {}), self.specs)}
-        body = self.revision
+        return self.revision
+
+    async def _advance(self) -> Outcome:
+        self.messages = []
+        body = self.prepare()
         pace = Pace(clock=self.clock, sleep=self._sleep, random=lambda: 0.5)
         outcome = await advance(
             lambda run: run_team(

@@ -414,3 +414,18 @@ def test_whatever_a_tool_returns_can_be_written_down(result: Any) -> None:
 def test_half_a_character_from_a_model_is_replaced() -> None:
     world = desk(lambda messages: "fine \ud83d TERMINATE")
     assert world.finishes()["result"] == "fine ? TERMINATE"
+
+
+def test_a_tool_that_was_revoked_since_is_not_called() -> None:
+    world = desk()
+
+    def revoke(ask: Ask) -> Verdict:
+        del world.specs["refund"]
+        return Verdict("allow")
+
+    world.gates.policy = revoke
+    world.prepare()
+    world.go()
+    assert world.done == []
+    told = next(m for m in world.messages if m["type"] == "ToolCallExecutionEvent")["content"][0]
+    assert told["is_error"] and "Nothing was done" in told["content"]
