@@ -118,11 +118,9 @@ def get_approval(request: HttpRequest, request_id: str) -> Any:
 
 @router.post("/approvals/{request_id}/decisions", response={201: ApprovalOut}, summary="Decide")
 def post_decision(request: HttpRequest, request_id: str, body: DecisionIn) -> Any:
-    actor = actor_of(request)
-    found = access.get(ApprovalRequest, actor, pk=request_id)
-    actions.decide(
-        actor,
-        found.pk,
+    decided = actions.decide(
+        actor_of(request),
+        request_id,
         body.verdict,
         reason=body.reason,
         arguments=body.arguments,
@@ -130,7 +128,7 @@ def post_decision(request: HttpRequest, request_id: str, body: DecisionIn) -> An
         result=body.result,
         digest=body.digest,
     )
-    return Status(201, reading.many([access.get(_REQUEST, actor, pk=request_id)])[0])
+    return Status(201, reading.many([decided])[0])
 
 
 @router.post("/runs/{run_id}/cancel", response=RunOut, summary="End a run", tags=["runs"])

@@ -62,7 +62,7 @@ def proposal(
 @transaction.atomic
 def decide(
     actor: Actor,
-    request_id: UUID,
+    request_id: UUID | str,
     verdict: str,
     reason: str = "",
     arguments: Json = None,
@@ -78,12 +78,13 @@ def decide(
 
     Raises access.NotFound, access.Forbidden (only reviewers decide), TooLate, AlreadyVoted, Changed, Invalid.
     """
-    found = access.get(ApprovalRequest, actor, pk=request_id)
+    found = access.get(ApprovalRequest.objects.only("run_id"), actor, pk=request_id)
     access.require(actor, "reviewer")
     if actor.id is None:
         raise access.Forbidden("Only people and their tokens decide.")
     run = lock_run(found.run_id, actor.tenant.pk)
     request = access.get(ApprovalRequest, actor, pk=request_id)  # again: what it says under the run's lock holds
+    request.workflow = run.workflow  # joined there already, and shown next
     if request.status != RequestStatus.PENDING:
         raise TooLate(request)
     if request.due_at is not None and request.due_at <= timezone.now() and request.on_expiry != "escalate":
@@ -99,15 +100,14 @@ def decide(
     words = replace(words, digest=table.digest)
     if words.verdict == "edit":
         words, request = _edit(request, run, words)
-    _vote(actor, request, votes, words)
+    votes = _vote(actor, request, votes, words)
     if words.verdict in ("approve", "edit"):
-        votes = standing_votes(request)
         if len({vote.voter_id for vote in votes}) < request.approvers:
             log.record(actor, "request.voted", "request", request.pk, verdict=words.verdict, run=str(run.pk))
-            tell(request, run)
+            tell(request, run, votes)
             return request
         words = _agreed(words, votes)
-    _win(actor, request, run, words)
+    _win(actor, request, run, words, votes)
     return request
 
 
@@ -160,7 +160,8 @@ def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, Appr
     return replace(words, digest=digest_of(words.arguments)), request
 
 
-def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: Words) -> None:
+def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: Words) -> list[Vote]:
+    """Write a vote; returns those that count from now on."""
     own = [vote for vote in votes if vote.voter_id == actor.id]
     if own and words.verdict == "approve":
         did = "edited" if own[-1].verdict == "edit" else "approved"
@@ -172,7 +173,7 @@ def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: 
     void = votes if words.verdict == "edit" else own
     if void:
         Vote.objects.filter(tenant=request.tenant_id, pk__in=[vote.pk for vote in void]).update(voided=True)
-    Vote.objects.create(
+    vote = Vote.objects.create(
         tenant_id=request.tenant_id,
         request=request,
         voter_id=actor.id,
@@ -181,6 +182,7 @@ def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: 
         digest=words.digest,
         sealed=crypto.seal_json(request.tenant_id, "vote", words.contents()),
     )
+    return [*(each for each in votes if each not in void), vote]
 
 
 def _agreed(words: Words, votes: Sequence[Vote]) -> Words:
@@ -194,7 +196,7 @@ def _agreed(words: Words, votes: Sequence[Vote]) -> Words:
     return replace(words, reason=reason)
 
 
-def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> None:
+def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words, votes: Sequence[Vote]) -> None:
     """Settle the request for good and make its run ready, or end it."""
     settle(request, RequestStatus.DECIDED, words, timezone.now(), actor.id, actor.name)
     log.record(
@@ -213,7 +215,7 @@ def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> None
         end_locked(run, "cancelled", "terminated", f"{actor.name} terminated the run{because}")
     else:
         runs.wake(run.pk)
-    tell(request, run)
+    tell(request, run, votes)
 
 
 def settle(
@@ -221,19 +223,20 @@ def settle(
 ) -> None:
     """Only pending moves: one conditional UPDATE, and whoever comes second hears TooLate."""
     sealed = crypto.seal_json(request.tenant_id, "decision", {**words.contents(), "digest": words.digest})
-    moved = ApprovalRequest.objects.filter(
-        pk=request.pk, tenant=request.tenant_id, status=RequestStatus.PENDING
-    ).update(
-        status=status,
-        decided_at=now,
-        verdict=words.verdict,
-        decided_by_id=by_id,
-        decided_by_name=by_name,
-        sealed_decision=sealed,
-    )
-    request.refresh_from_db()
-    if not moved:
+    outcome = {
+        "status": status,
+        "decided_at": now,
+        "verdict": words.verdict,
+        "decided_by_id": by_id,
+        "decided_by_name": by_name,
+        "sealed_decision": sealed,
+    }
+    pending = ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id, status=RequestStatus.PENDING)
+    if not pending.update(**outcome):
+        request.refresh_from_db()
         raise TooLate(request)
+    for name, value in outcome.items():
+        setattr(request, name, value)
 
 
 def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> ApprovalRequest:

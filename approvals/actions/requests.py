@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals import policy, rules
-from approvals.models import ApprovalRequest, RequestStatus, Vote
+from approvals.models import ApprovalRequest, Vote
 from console.durable.steps import Ask, Verdict
 from console.runs import feed
 from console.runs.models import TERMINAL, Run
@@ -77,7 +77,7 @@ def announce(run_id: UUID, ask: Ask) -> ApprovalRequest | None:
         due_at=now + rules.duration(expires_in) if expires_in else None,
         on_expiry=detail.get("on_expiry") or "",
     )
-    tell(request, run)
+    tell(request, run, ())
     return request
 
 
@@ -112,17 +112,18 @@ def vote_contents(vote: Vote) -> dict[str, Json]:
     return found
 
 
-def tell(request: ApprovalRequest, run: Run) -> None:
-    """Publish where the request now stands, to the run's page and to the tenant's queue."""
-    payload = summary(request, run)
+def tell(request: ApprovalRequest, run: Run, votes: Sequence[Vote] | None = None) -> None:
+    """Publish where the request now stands, to the run's page and to the tenant's queue.
+
+    ``votes``, those that count, spare a query where the caller has them.
+    """
+    payload = summary(request, run, standing_votes(request) if votes is None else votes)
     feed.publish(request.tenant_id, f"run:{request.run_id}", "request", payload)
     feed.publish(request.tenant_id, f"queue:{request.tenant_id}", "request", payload)
 
 
-def summary(request: ApprovalRequest, run: Run) -> dict[str, Json]:
+def summary(request: ApprovalRequest, run: Run, votes: Sequence[Vote]) -> dict[str, Json]:
     """A request as the feeds carry it: what a row of the queue needs."""
-    pending = request.status == RequestStatus.PENDING
-    votes = standing_votes(request)
     return {
         "id": str(request.pk),
         "title": request.title,
@@ -137,7 +138,7 @@ def summary(request: ApprovalRequest, run: Run) -> dict[str, Json]:
         "risk": request.risk,
         "reason": request.reason,
         "approvers": request.approvers,
-        "votes": len({vote.voter_id for vote in votes}) if pending or votes else 0,
+        "votes": len({vote.voter_id for vote in votes}),
         "created_at": iso(request.created_at),
         "due_at": iso(request.due_at),
         "escalated_at": iso(request.escalated_at),
