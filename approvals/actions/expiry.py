@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,6 +18,7 @@ from console.runs import actions as runs
 from console.tenants.access import Actor
 from console.tenants.scopes import system_scope, tenant_scope
 
+errors = structlog.get_logger(__name__)
 REASON = "Nobody answered in time."
 
 
@@ -33,8 +35,11 @@ def expire_due(limit: int = 200) -> int:
         )
     moved = 0
     for tenant_id, run_id, request_id in due:
-        with tenant_scope(tenant_id):
-            moved += _expire(tenant_id, run_id, request_id)
+        try:
+            with tenant_scope(tenant_id):
+                moved += _expire(tenant_id, run_id, request_id)
+        except Exception:  # one that cannot be expired must not keep all the others waiting; the next sweep tries again
+            errors.exception("request_not_expired", request=str(request_id), run=str(run_id))
     return moved
 
 

@@ -128,3 +128,21 @@ def test_expiry_sees_every_tenant(world: Any) -> None:
     assert actions.expire_due() == 2
     with system_scope("tests"):
         assert set(ApprovalRequest.objects.values_list("status", flat=True)) == {"expired"}
+
+
+def test_one_that_cannot_expire_does_not_hold_up_the_others(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = expiring(world, "reject")
+    requests = [desk.waiting(refund())[1][0] for _ in range(2)]
+    for request in requests:
+        overdue(desk, request)
+    wake = runs.wake
+
+    def fails_once(run: Any) -> bool:
+        monkeypatch.setattr(runs, "wake", wake)
+        raise RuntimeError("a test's")
+
+    monkeypatch.setattr(runs, "wake", fails_once)
+    assert actions.expire_due() == 1
+    assert sorted(desk.request(request).status for request in requests) == ["expired", "pending"]
+    assert actions.expire_due() == 1
+    assert {desk.request(request).status for request in requests} == {"expired"}
