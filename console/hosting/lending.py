@@ -9,11 +9,10 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from autogen_core.models import ChatCompletionClient
 from django.conf import settings
 from genai_prices import Usage, calc_price
 
-from console.agents.clients import Clients
+from console.agents.clients import ChatCompletionClient, Clients
 from console.agents.tools import ToolSpec
 from console.hosting import egress
 from console.tenants import crypto
