@@ -71,7 +71,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
             started += waiting
             taken[steps] = _decide(actor, waiting)
             figures[f"after_{steps}_steps"] = _figures(taken[steps])
-        rebuild, replay = _line({n: middle([s.rebuild_and_replay for s in taken[n]]) for n in taken})
+        rebuild, replay = _line({n: middle([s.rebuild_and_replay for s in taken[n]]) for n in taken if n <= 100})
         figures["rebuild_ms"], figures["replay_ms_per_step"] = ms(rebuild), ms(replay)
         waiting = _to_the_gate(actor, 20, BUSY_SAMPLES)
         busy = _start(actor, _workflow(actor, "busy", 100_000, "busy"), BUSY)
