@@ -22,7 +22,7 @@ router = Router(tags=["approvals"])
 
 _REQUEST = ApprovalRequest.objects.select_related("workflow", "run")
 _RUN = Run.objects.select_related("workflow", "revision")
-RequestState = Literal["pending", "decided", "expired", "moot"]
+RequestState = Literal["", "pending", "decided", "expired", "moot"]
 
 
 class DecisionIn(Schema):
@@ -96,16 +96,16 @@ class ApprovalsOut(Schema):
 @router.get("/approvals", response=ApprovalsOut, summary="List requests, newest first")
 def list_approvals(
     request: HttpRequest,
-    status: RequestState | None = None,
-    run: str | None = None,
+    status: RequestState = "",
+    run: str = "",
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
 ) -> Any:
     actor = actor_of(request)
     rows = access.all(_REQUEST, actor)
-    if status is not None:
+    if status:
         rows = rows.filter(status=status)
-    if run is not None:
+    if run:
         rows = rows.filter(run=access.get(Run, actor, pk=run))
     found, after = paging.page(rows, cursor, limit)
     return {"items": reading.many(found), "next": after}

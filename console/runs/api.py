@@ -26,7 +26,7 @@ router = Router(tags=["runs"])
 
 _RUN = Run.objects.select_related("workflow", "revision")
 MAX_METADATA = 8 * 1024  # bytes as JSON
-RunState = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
+RunState = Literal["", "queued", "running", "waiting", "completed", "failed", "cancelled"]
 
 
 class StartIn(Schema):
@@ -141,15 +141,15 @@ def start_run(request: HttpRequest, body: StartIn) -> Any:
 @router.get("/runs", response=RunsOut, summary="List runs, newest first")
 def list_runs(
     request: HttpRequest,
-    status: RunState | None = None,
-    workflow: str | None = None,
+    status: RunState = "",
+    workflow: str = "",
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
 ) -> Any:
     rows = access.all(_RUN, actor_of(request))
-    if status is not None:
+    if status:
         rows = rows.filter(status=status)
-    if workflow is not None:
+    if workflow:
         rows = rows.filter(workflow__slug=clean(workflow))
     found, after = paging.page(rows, cursor, limit)
     return {"items": [run_out(run) for run in found], "next": after}

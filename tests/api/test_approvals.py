@@ -43,6 +43,7 @@ def test_list(desk: Desk) -> None:
     assert len(api.get("/api/v1/approvals", status="pending").json()["items"]) == 2
     mine = api.get("/api/v1/approvals", status="pending", run=str(run.pk)).json()["items"]
     assert [each["id"] for each in mine] == [str(requests[1].pk)]
+    assert len(api.get("/api/v1/approvals", status="", run="").json()["items"]) == 3
     problem(api.get("/api/v1/approvals", status="open"), 422, "status")
 
 

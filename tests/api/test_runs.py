@@ -104,6 +104,7 @@ def test_list_filters(desk: Desk) -> None:
     assert [run["id"] for run in api.get("/api/v1/runs", status="queued").json()["items"]] == [str(queued.pk)]
     assert len(api.get("/api/v1/runs", workflow="refund-desk").json()["items"]) == 2
     assert api.get("/api/v1/runs", workflow="nothing").json()["items"] == []
+    assert len(api.get("/api/v1/runs", status="", workflow="", cursor="").json()["items"]) == 2
     problem(api.get("/api/v1/runs", status="resting"), 422, "status")
 
 
