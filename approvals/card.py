@@ -121,9 +121,7 @@ def _rows(arguments: Json, content: dict[str, Json], title: str) -> list[dict[st
     asked: dict[str, Json] = _dict(content["arguments"]) if isinstance(content.get("arguments"), dict) else arguments
     schema = _dict(content.get("schema"))
     rows = []
-    for name in dict.fromkeys([*(schema.get("properties") or {}), *arguments, *asked]):
-        if name not in arguments and name not in asked:
-            continue
+    for name in fields.order(schema, [*arguments, *asked]):
         value = arguments.get(name)
         row = {"name": name, "value": value, **_shape(name, value, content, title)}
         if name not in arguments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,12 +60,19 @@ def fields_of(schema: Json, arguments: Json, typed: Mapping[str, str] | None = N
     properties = schema.get("properties") if isinstance(schema, dict) else None
     properties = properties if isinstance(properties, dict) else {}
     required = set(schema.get("required") or ()) if isinstance(schema, dict) else set()
-    names = [*properties, *(name for name in arguments if name not in properties)]
+    names = order(schema, [*properties, *arguments])
     made = [_field(name, properties.get(name), arguments, name in required) for name in names]
     for one in made:
         if typed and one.input in typed:
             one.value = typed[one.input]
     return made
+
+
+def order(schema: Json, names: Iterable[str]) -> list[str]:
+    """``names``, each once, as the tool's author wrote them down: keys of sealed JSON are sorted, ``required`` is not."""
+    required = schema.get("required") if isinstance(schema, dict) else None
+    known = list(dict.fromkeys(names))
+    return list(dict.fromkeys([*(name for name in required or () if name in known), *known]))
 
 
 def _field(name: str, about: Json, arguments: dict[str, Json], required: bool) -> Field:

@@ -42,7 +42,6 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "problem": request.GET.get("refused", "")[:500],
         "about": ABOUT[StopReason(row.stop_reason)] if row.stop_reason in set(StopReason) else None,
         "steps": page[:STEPS],
-        "step_count": len(steps),
         "more_steps": f"?steps={page[STEPS - 1].seq}#journal" if len(page) > STEPS else "",
         "requests": listing.items(asked),
         "retries": _retries(steps),

@@ -85,8 +85,10 @@ def duration(seconds: Any) -> str:
         value = float(seconds)
     except (TypeError, ValueError):
         return "–"
-    if value < 0.0005:
+    if value <= 0:
         return "0 s"
+    if value < 0.001:
+        return "<1 ms"
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 60:

@@ -149,7 +149,7 @@ def _limit(name: str, value: Json) -> str:
     """A limit with its unit."""
     if name.endswith("timeout"):
         span = parse_duration(str(value))
-        return duration(span.total_seconds()) if span else str(value)
+        return duration(span.total_seconds()).replace(".0 s", " s") if span else str(value)
     if name == "max_cost":
         return f"${value}"
     return f"{value:,}" if isinstance(value, int) else str(value)
