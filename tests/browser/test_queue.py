@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from approvals.models import Sighting
 from tests.approvals.desk import Desk, asking, refund
@@ -180,3 +181,28 @@ def test_on_a_phone_the_verdict_stays_under_the_thumb(desk: Desk, world: World, 
     page.get_by_role("link", name="← Queue").click()
     expect(page.locator("#queue-list")).to_be_visible()
     assert desk.request(request).status == "pending"
+
+
+def test_a_lost_connection_says_so_comes_back_and_catches_up(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.reviewer, "/queue/")
+    sockets: list[WebSocketRoute] = []
+    broken: list[bool] = []
+
+    def between(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        if broken:
+            socket.close(code=1012)
+        else:
+            socket.connect_to_server()
+
+    page.route_web_socket(re.compile("/ws/queue/"), between)
+    page.reload()
+    expect(page.locator("#live-state")).to_have_text(re.compile("Live"))
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    broken.append(True)
+    sockets[-1].close(code=1012)
+    expect(page.get_by_text("Reconnecting…")).to_be_visible()
+    desk.waiting(refund(40.0, title="Refund €40.00 to Contoso"))
+    broken.clear()
+    expect(page.get_by_role("link", name="Refund €40.00 to Contoso")).to_be_visible()
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
