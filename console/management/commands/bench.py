@@ -73,7 +73,7 @@ class Command(BaseCommand):
                 raise CommandError(f"the benchmark failed with exit code {found.returncode}")
 
 
-def _comes_up(instance: "subprocess.Popen[bytes]", url: str, seconds: float = 90) -> bool:
+def _comes_up(instance: "subprocess.Popen[bytes]", url: str, seconds: float = 240) -> bool:
     """Wait until the instance answers that it is ready; False when it ends before, or is not ready in time."""
     deadline = time.monotonic() + seconds
     while instance.poll() is None and time.monotonic() < deadline:
