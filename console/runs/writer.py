@@ -32,6 +32,8 @@ from console.runs import feed, writing
 
 log = logging.getLogger(__name__)
 
+LINGER = 0.02  # seconds that an event may wait for company
+
 
 class JournalError(Exception):
     """A step could not be recorded, and never will be: the reason is in the message."""
@@ -86,15 +88,29 @@ class Writer:
         self._drop()
 
     def _gather(self) -> tuple[list[Entry], bool]:
-        """What is waiting, at least one entry; and whether to go on after it."""
+        """What is waiting, at least one entry; and whether to go on after it.
+
+        Nobody waits for an event: events alone linger a moment for a step to share its transaction.
+        """
         batch: list[Entry] = []
-        entry = self._queue.get()
-        while entry is not None:
-            batch.append(entry)
-            if len(batch) >= self._limit or self._queue.empty():
+        urgent, until = False, 0.0
+        while True:
+            try:
+                if not batch:
+                    entry = self._queue.get()
+                    until = time.monotonic() + LINGER
+                elif urgent or self._closing.is_set():
+                    entry = self._queue.get_nowait()
+                else:
+                    entry = self._queue.get(timeout=max(until - time.monotonic(), 0.0))
+            except queue.Empty:
                 return batch, True
-            entry = self._queue.get()
-        return batch, False
+            if entry is None:
+                return batch, False
+            batch.append(entry)
+            urgent = urgent or entry.what != "event"
+            if len(batch) >= self._limit:
+                return batch, True
 
     def _write(self, batch: list[Entry]) -> None:
         batch.sort(key=lambda entry: entry.run_id)
