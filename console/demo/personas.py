@@ -201,12 +201,13 @@ def _advisor(conversation: Conversation) -> Answer:
 def _network(conversation: Conversation) -> Answer:
     if conversation.results:
         return _engineer_report(conversation, "Firewall rule")
-    port = re.search(r"\bport (\d{2,5})\b", conversation.task)
+    port = re.search(r"\b(?:port|open|allow) (\d{2,5})\b", conversation.task, re.IGNORECASE)
+    source = re.search(r"\bfrom ((?:\d+\.){3}\d+(?:/\d+)?|[A-Z]{2,12})\b", conversation.task)
     host = _service(conversation.task)
     arguments = {
         "action": "allow",
         "port": int(port.group(1)) if port else 8443,
-        "source": "10.20.0.0/16",
+        "source": source.group(1) if source else "10.20.0.0/16",
         "target": host,
     }
     return _act(conversation, "apply_firewall_rule", arguments)

@@ -162,5 +162,6 @@ def _workflows(actor: Actor) -> None:
     for demo in WORKFLOWS:
         if access.all(Workflow, actor).filter(slug=demo.slug).exists():
             continue
-        workflow = workflows.create_workflow(actor, demo.slug, demo.name, description=demo.description)
+        about = f"{demo.description} For example: {demo.example}"
+        workflow = workflows.create_workflow(actor, demo.slug, demo.name, description=about)
         workflows.create_revision(actor, workflow, demo.body)
