@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,19 +18,16 @@ from tests.agents.stage import (
     Script,
     World,
     agent,
-    at_most,
     either,
     mention,
     model,
     never,
-    node,
     person,
     pinned,
     team,
     text_of,
 )
-
-STUDIO = Path(__file__).parents[3] / "shared" / "data" / "studio"
+from tests.studio import first_version, names, own_files, studio
 
 
 def catalogue(*names: str) -> dict[str, Any]:
@@ -39,42 +35,6 @@ def catalogue(*names: str) -> dict[str, Any]:
     for name in names:
         world.give(name, {"properties": {"a": {"type": "number"}}}, safety=Safety.READ_ONLY)
     return world.specs
-
-
-def code(name: str, source: str = "def f(a: float) -> float:\n    return a\n") -> dict[str, Any]:
-    config = {"name": name, "description": "From a file.", "source_code": source, "global_imports": []}
-    return node("autogen_core.tools.FunctionTool", "tool", has_cancellation_support=False, **config)
-
-
-def studio() -> dict[str, Any]:
-    """The shape of AutoGen Studio's default team: a function tool with its source, on a workbench."""
-    bench = node("autogen_core.tools.StaticStreamWorkbench", "workbench", tools=[code("calculator")])
-    member = agent(
-        "assistant_agent",
-        workbench=[bench],
-        model_context=node("autogen_core.model_context.UnboundedChatCompletionContext", "chat_completion_context"),
-        model_client_stream=False,
-        max_tool_iterations=1,
-        metadata={},
-        system_message="When done, say TERMINATE.",
-    )
-    ending = either(mention(), at_most(10))
-    ending["config"]["conditions"][1]["config"]["include_agent_event"] = False
-    return {
-        **team("RoundRobinGroupChat", member, termination_condition=ending, emit_team_events=False),
-        "label": "RoundRobin Team",
-        "description": "A single AssistantAgent.",
-    }
-
-
-def first_version() -> dict[str, Any]:
-    """The shape of Studio's older files: AssistantAgent in version 1, with tools beside it."""
-    old = []
-    for name in ("planner", "guide"):
-        member = agent(name, tools=[code("calculator")] if name == "planner" else [], handoffs=[])
-        member["config"].pop("workbench")
-        old.append({**member, "version": 1, "component_version": 1})
-    return team("RoundRobinGroupChat", *old)
 
 
 def paths(findings: list[Finding]) -> list[str]:
@@ -126,23 +86,20 @@ def run(document: dict[str, Any], mapping: dict[str, str]) -> World:
     return world
 
 
-def test_studios_shape_runs_stops_and_finishes() -> None:
-    world = run(studio(), {"calculator": "sum"})
+@pytest.mark.parametrize("document", [studio(), *own_files("team.json")], ids=names("team.json"))
+def test_studios_default_team_stops_and_finishes(document: dict[str, Any]) -> None:
+    world = run(document, {"calculator": "sum"})
     (ask,) = world.parks()
     assert (ask.tool, ask.request["tool"]) == ("sum", "calculator")
     world.decide(ask, "approve")
     assert world.finishes()["stop_reason"] == "completed"
 
 
-@pytest.mark.skipif(not STUDIO.exists(), reason="Studio's own files are not part of the project; their shape is above")
-def test_studios_own_files() -> None:
-    world = run(json.loads((STUDIO / "team.json").read_text()), {"calculator": "sum"})
-    (ask,) = world.parks()
-    world.decide(ask, "approve")
-    assert world.finishes()["stop_reason"] == "completed"
-    found, findings = examine(json.loads((STUDIO / "travel_team.json").read_text()), {}, {})
-    assert findings == [] and found is not None
-    assert [m["config"]["name"] for m in found["config"]["participants"]][3] == "travel_summary_agent"
+@pytest.mark.parametrize("document", [first_version(), *own_files("travel_team.json")], ids=names("travel_team.json"))
+def test_studios_older_files_load(document: dict[str, Any]) -> None:
+    found, findings = examine(document, {"calculator": "sum"}, catalogue("sum"))
+    assert [finding for finding in findings if finding.level == "error"] == [] and found is not None
+    assert {m["component_version"] for m in found["config"]["participants"]} == {2}
 
 
 class Trap:

@@ -17,11 +17,10 @@ from console.tenants.access import system_actor
 from console.tenants.models import Credential, Membership, Tenant, User
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows.models import Revision, Workflow
+from tests.studio import names, own_files, studio
 
 pytestmark = pytest.mark.django_db
 URL = "http://127.0.0.1:18080/v1"
-TEAM = Path(__file__).parents[3] / "shared" / "data" / "studio" / "team.json"
-
 
 @pytest.fixture(autouse=True)
 def _surroundings(settings: Any) -> None:
@@ -123,37 +122,45 @@ class TestImportTeam:
         with system_scope("a test makes a tenant"):
             return actions.create_tenant("northwind", "Northwind")
 
-    def test_studios_team_is_taken_as_it_is_and_loses_its_code(self) -> None:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "team.json"
+        path.write_text(json.dumps(studio()))
+        return path
+
+    @pytest.mark.parametrize("document", [studio(), *own_files("team.json")], ids=names("team.json"))
+    def test_studios_team_is_taken_as_it_is_and_loses_its_code(self, file: Path, document: dict[str, Any]) -> None:
+        file.write_text(json.dumps(document))
         text = printed(
-            "import_team", str(TEAM), "--tenant", "northwind", "--workflow", "sums", "--tool", "calculator=calculator"
+            "import_team", str(file), "--tenant", "northwind", "--workflow", "sums", "--tool", "calculator=calculator"
         )
         assert "northwind/sums: revision 1" in text
         with system_scope("a test looks"):
             revision = Revision.objects.get(workflow__slug="sums")
             assert Workflow.objects.get(slug="sums").current_id == revision.id
-        assert "def calculator" not in json.dumps(revision.body)
+        assert "source_code" not in json.dumps(revision.body) and "return" not in json.dumps(revision.body)
         assert '"catalogue": "calculator"' in json.dumps(revision.body)
 
-    def test_unmapped_code_is_refused_with_its_path_and_leaves_nothing_behind(self) -> None:
+    def test_unmapped_code_is_refused_with_its_path_and_leaves_nothing_behind(self, file: Path) -> None:
         out = StringIO()
         with pytest.raises(CommandError):
-            call_command("import_team", str(TEAM), tenant="northwind", workflow="sums", stderr=out)
+            call_command("import_team", str(file), tenant="northwind", workflow="sums", stderr=out)
         assert "$.team.config.participants[0].config.workbench[0].config.tools[0]" in out.getvalue()
         with system_scope("a test looks"):
             assert not Workflow.objects.filter(slug="sums").exists()
 
-    def test_what_cannot_be_read_is_one_clear_line(self, tmp_path: Path) -> None:
+    def test_what_cannot_be_read_is_one_clear_line(self, file: Path, tmp_path: Path) -> None:
         broken = tmp_path / "broken.json"
         broken.write_text("{")
         for arguments, words in (
             ((str(broken),), "cannot read"),
             ((str(tmp_path / "missing.json"),), "cannot read"),
-            ((str(TEAM), "--tool", "calculator"), "NAME=CATALOGUE_NAME"),
+            ((str(file), "--tool", "calculator"), "NAME=CATALOGUE_NAME"),
         ):
             with pytest.raises(CommandError, match=words):
                 call_command("import_team", *arguments, "--tenant", "northwind", "--workflow", "x")
         with pytest.raises(CommandError, match="no tenant nowhere"):
-            call_command("import_team", str(TEAM), "--tenant", "nowhere", "--workflow", "x")
+            call_command("import_team", str(file), "--tenant", "nowhere", "--workflow", "x")
 
 
 def test_the_first_member_of_an_empty_installation() -> None:

@@ -1,7 +1,6 @@
 """Each demo workflow through the real engine, the real policy and the real OpenAI client, to its gates and to its end."""
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +22,10 @@ from console.durable.memory import MemoryGates, MemoryStore
 from console.durable.steps import Ask, Decision, Finished, Outcome, Suspended
 from console.workflows import catalogue
 from tests.demo.server import serving
+from tests.studio import names, own_files, studio
 
 BODIES = {workflow.slug: workflow.body for workflow in WORKFLOWS}
 EXAMPLES = {workflow.slug: workflow.example for workflow in WORKFLOWS}
-STUDIO = Path(__file__).parents[3] / "shared" / "data" / "studio"
 
 
 @pytest.fixture(scope="module")
@@ -200,10 +199,8 @@ def test_faulty_arguments_go_to_a_person(model_url: str, words: str) -> None:
     assert (ask.kind, ask.tool) == ("tool", "issue_refund") and effects.recorded() == []
 
 
-def test_a_studio_team_calculates_behind_a_gate(model_url: str) -> None:
-    team = json.loads((STUDIO / "team.json").read_text()) if STUDIO.exists() else None
-    if team is None:
-        pytest.fail(f"{STUDIO} is not there: Studio's own documents are read from it, and not copied into the project")
+@pytest.mark.parametrize("team", [studio(), *own_files("team.json")], ids=names("team.json"))
+def test_a_studio_team_calculates_behind_a_gate(model_url: str, team: dict[str, Any]) -> None:
     desk = Desk(
         model_url, {"team": team, "tools": {"calculator": "calculator"}, "oversight": {"mode": "NEVER"}}, "6 * 7?"
     )
