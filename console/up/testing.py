@@ -1,4 +1,5 @@
-"""``manage.py test [pytest args]``: the default suite in parallel and random order, then the tests in a browser."""
+"""``manage.py test [pytest args]``: the default suite in parallel and random order, then what needs real processes: whole
+instances that are started and killed, and the tests in a browser."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from console.up.bootstrap import ROOT
 
 NO_TESTS = 5  # pytest's exit code
 BROWSER = "tests/browser"
+AFTERWARDS = (BROWSER, "tests/platform/test_up.py", "tests/runs/test_crashes.py")
 
 
 def run(arguments: list[str]) -> int:
@@ -24,13 +26,11 @@ def run(arguments: list[str]) -> int:
         if any(a.startswith(BROWSER) or a.rstrip("/") == "tests" for a in chosen):
             _prepare_browser()
         return _pytest(arguments)
-    first = _pytest([f"--ignore={BROWSER}", "tests", *arguments])
+    first = _pytest([*(f"--ignore={path}" for path in AFTERWARDS), "tests", *arguments])
     if first not in (0, NO_TESTS):
         return first
-    if not (ROOT / BROWSER).is_dir():
-        return first
     _prepare_browser()
-    second = _pytest([BROWSER, *arguments])
+    second = _pytest([*AFTERWARDS, *arguments])
     codes = {first, second}
     if codes == {0, NO_TESTS} and any(a.startswith(("-k", "-m")) for a in arguments):
         return 0  # the selection fell into one of the two
