@@ -4,7 +4,10 @@ Each callback that becomes ready in the context of a run is counted, and counted
 At zero nothing of the run can move by itself: the run is told at once, in the same callback, before anything else
 happens. No guess, no ``sleep(0)``.
 
-Not counted: timers, and what other threads post with ``call_soon_threadsafe``. Both belong into effects.
+Work that a run hands to a thread of an executor counts as ready until its outcome has been told: AutoGen calls plain
+functions that way, a handoff among them.
+
+Not counted: timers, and what else other threads post with ``call_soon_threadsafe``. Both belong into effects.
 """
 
 from __future__ import annotations
@@ -12,10 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
 from contextvars import Context, ContextVar
 from selectors import BaseSelector
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from weakref import WeakSet
+
+_T = TypeVar("_T")
 
 
 class Tracked:
@@ -112,6 +118,22 @@ class Loop(asyncio.SelectorEventLoop):
         counted._handle = super().call_soon(counted, context=context)
         run.ready += 1
         return counted
+
+    def run_in_executor(  # type: ignore[override]  # typeshed says Any where this says what it returns
+        self, executor: Executor | None, func: Callable[..., _T], *args: Any
+    ) -> asyncio.Future[_T]:
+        future = super().run_in_executor(executor, func, *args)
+        run = TRACKED.get()
+        if run is not None:
+            run.ready += 1
+            # Called back through call_soon, as whoever awaits the outcome is: so zero comes after them, not before.
+            future.add_done_callback(lambda _: _count_off(run))
+        return future
+
+
+def _count_off(run: Tracked) -> None:
+    # Inside a counted callback: the count cannot come to zero here, only when that callback has run.
+    run.ready -= 1
 
 
 def new_loop() -> Loop:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -196,6 +198,17 @@ def test_two_gates_at_once_take_decisions_in_either_order(build: Callable[[], Wo
     world.decide(second, "approve")
     assert world.finishes()["stop_reason"] == "completed"
     assert [name for name, _ in world.done] == [first.tool, second.tool]
+
+
+def test_a_handoff_that_is_slow_to_come_back_from_its_thread_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AutoGen runs a handoff in a thread: on replay the record must wait for it, not call it a divergence."""
+    submit = ThreadPoolExecutor.submit
+
+    def slowly(self: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any) -> Any:
+        return submit(self, lambda: (time.sleep(0.02), fn(*args))[1])
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", slowly)
+    assert play(swarm())["stop_reason"] == "completed"
 
 
 class Killed(BaseException):

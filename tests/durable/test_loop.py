@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -201,3 +202,47 @@ def test_the_filter_drops_what_torn_down_runs_say() -> None:
     assert context.run(DropTornDown().filter, record)
     probe.closed = True
     assert not context.run(DropTornDown().filter, record)
+
+
+def test_work_in_a_thread_is_waited_for() -> None:
+    async def main() -> None:
+        probe = Probe()
+        loop = asyncio.get_running_loop()
+        go = threading.Event()
+
+        async def run() -> None:
+            probe.doing = "in the thread"
+            outcome = await loop.run_in_executor(None, go.wait, 10)
+            probe.doing = f"out of it: {outcome}"
+
+        task = probe.start(run())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert probe.settled == []  # a thread has its word: it is not settled, however long it takes
+        go.set()
+        await task
+        assert probe.settled and set(probe.settled) == {"out of it: True"}
+        assert probe.ready == 0
+
+    on_loop(main)
+
+
+def test_work_in_a_thread_that_is_given_up_is_counted_off_once() -> None:
+    async def main() -> None:
+        probe = Probe()
+        loop = asyncio.get_running_loop()
+        go = threading.Event()
+
+        async def run() -> None:
+            await loop.run_in_executor(None, go.wait, 10)
+
+        task = probe.start(run())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        await loop.run_in_executor(None, int)
+        assert probe.ready == 0
+
+    on_loop(main)
