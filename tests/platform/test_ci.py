@@ -66,7 +66,7 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(testing, "_pytest", pretend)
     monkeypatch.setattr(testing, "_prepare_browser", lambda: asked.append(["browser"]))
-    monkeypatch.setattr(testing, "BROWSER", "tests/platform")  # any directory that exists
+    monkeypatch.setattr(testing, "AFTERWARDS", ("tests/slow", "tests/browser"))
     return asked, codes
 
 
@@ -74,7 +74,15 @@ def test_both_suites_run_and_the_browser_is_made_ready_between(runs):
     asked, codes = runs
     codes += [0, 0]
     assert testing.run(["-x"]) == 0
-    assert asked == [["--ignore=tests/platform", "tests", "-x"], ["browser"], ["tests/platform", "-x"]]
+    assert asked == [
+        ["--ignore=tests/slow", "--ignore=tests/browser", "tests", "-x"],
+        ["browser"],
+        ["tests/slow", "tests/browser", "-x"],
+    ]
+
+
+def test_what_runs_afterwards_is_there():
+    assert all((testing.ROOT / path).exists() for path in testing.AFTERWARDS)
 
 
 @pytest.mark.parametrize(
