@@ -32,22 +32,20 @@ class Facts:
     tenant: Mapping[str, Json] = field(default_factory=dict)
 
 
-def judge(ask: Ask, body: Mapping[str, Json], facts: Facts) -> Verdict:
+def judge(ask: Ask, body: Mapping[str, Json], facts: Facts, today: Mapping[str, Json] | None = None) -> Verdict:
     """What the revision ``body`` says about ``ask``: allow, deny or require, with what a request has to freeze.
+
+    ``today`` is the body of the workflow's current revision where the run has an older one: of it only a denial counts.
 
     ``detail``: rule (frozen or None), approvers, group, expires_in (ISO 8601 or None), on_expiry, risk.
     """
     if ask.kind != "tool":
         return _require(ask, _NOT_A_CALL.get(ask.kind, "A person decides here.").format(agent=ask.agent or "The team"))
     request = _effective(ask)
-    match = rules.first_match(
-        body.get("rules"),
-        tool=ask.tool,
-        alias=str(request.get("tool") or ""),
-        agent=ask.agent,
-        arguments=request.get("arguments"),
-        facts={"run": dict(facts.run), "tenant": dict(facts.tenant)},
-    )
+    barred = _match(ask, request, today, facts) if today is not None else None
+    if barred is not None and barred.effect == "deny":
+        return Verdict("deny", _sentence(barred), _detail(ask, barred.rule))
+    match = _match(ask, request, body, facts)
     if match is not None and match.effect == "deny":
         return Verdict("deny", _sentence(match), _detail(ask, match.rule))
     if match is not None and match.effect == "require":
@@ -64,6 +62,18 @@ def judge(ask: Ask, body: Mapping[str, Json], facts: Facts) -> Verdict:
     if request.get("approval") == "require":
         return _require(ask, f"{ask.tool} asks a person every time.")
     return _require(ask, f"Nothing says that {ask.tool} may run by itself, so a person decides.")
+
+
+def _match(ask: Ask, request: Mapping[str, Json], body: Mapping[str, Json], facts: Facts) -> rules.Match | None:
+    """The rule of ``body`` that speaks about the call."""
+    return rules.first_match(
+        body.get("rules"),
+        tool=ask.tool,
+        alias=str(request.get("tool") or ""),
+        agent=ask.agent,
+        arguments=request.get("arguments"),
+        facts={"run": dict(facts.run), "tenant": dict(facts.tenant)},
+    )
 
 
 def _effective(ask: Ask) -> Mapping[str, Json]:

@@ -34,6 +34,7 @@ from console.runs import actions as runs
 from console.runs.models import Run
 from console.tenants import access, crypto
 from console.tenants.access import Actor
+from console.workflows.models import Revision
 
 Json = Any
 
@@ -148,7 +149,7 @@ def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, Appr
     edited = {**shown, "arguments": words.arguments}
     edited.pop("fault", None)
     ask = Ask(request.scope, request.n, request.kind, request.digest, edited, request.agent, request.tool)
-    verdict: Verdict = policy.judge(ask, run.revision.body, facts_of(run))
+    verdict: Verdict = policy.judge(ask, run.revision.body, facts_of(run), _today(run))
     if verdict.effect == "deny":
         raise Invalid("arguments", verdict.reason)
     detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
@@ -158,6 +159,15 @@ def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, Appr
             approvers=request.approvers, rule=request.rule, reason=request.reason
         )
     return replace(words, digest=digest_of(words.arguments)), request
+
+
+def _today(run: Run) -> Mapping[str, Json] | None:
+    """The body of the revision that new runs take, where the run has another: what it denies is denied to an edit too."""
+    current = run.workflow.current_id
+    if current in (None, run.revision_id):
+        return None
+    body: Mapping[str, Json] = Revision.objects.values_list("body", flat=True).get(pk=current, tenant=run.tenant_id)
+    return body
 
 
 def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: Words) -> list[Vote]:

@@ -20,9 +20,9 @@ from console.tenants import crypto
 Json = Any
 
 
-def judge(run: Run, ask: Ask) -> Verdict:
-    """What the revision of ``run`` says about a gate reached live; see policy.judge."""
-    return policy.judge(ask, run.revision.body, facts_of(run))
+def judge(run: Run, ask: Ask, today: Mapping[str, Json] | None = None) -> Verdict:
+    """What the revision of ``run`` says about a gate reached live, and what ``today``'s denies; see policy.judge."""
+    return policy.judge(ask, run.revision.body, facts_of(run), today)
 
 
 def facts_of(run: Run) -> policy.Facts:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +23,8 @@ from console.durable.steps import Finished, Json, Lost, Outcome, Step, Stopped, 
 from console.hosting import lending
 from console.hosting.database import Database
 from console.hosting.gates import HostGates
+from console.hosting.revisions import revision as _revision
+from console.hosting.revisions import today
 from console.hosting.watching import Watcher
 from console.runs import actions, feed, record, totals
 from console.runs.journal import PostgresJournal
@@ -32,7 +33,6 @@ from console.runs.reasons import StopReason
 from console.runs.writer import JournalError, Writer
 from console.tenants import crypto
 from console.tenants.scopes import system_scope
-from console.workflows.models import Revision
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Claimed:
     wake: int
     steps: list[Step] = field(default_factory=list)
     told: int = -1
+    today: Mapping[str, Any] | None = None
     task: Json = None
     keys: dict[str, lending.Key] = field(default_factory=dict)
     fault: str = ""
@@ -71,7 +72,7 @@ class Turn:
         self.run_id = claimed.run.id
         self.token = claimed.token
         self.handle = engine.Handle()
-        self.gates = HostGates(means.database, claimed.run, claimed.wake)
+        self.gates = HostGates(means.database, claimed.run, claimed.wake, claimed.today)
         self.journal = PostgresJournal(means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read)
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
         self._timed_out = False
@@ -182,24 +183,21 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
             claimed.keys = lending.keys_for(run.tenant_id, run.revision.body)
         except (crypto.SealError, ValueError) as error:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
-        claimed.told = _told(run.id)
+        claimed.told, current = _told_and_current(run)
+        claimed.today = today(run, current)
         return claimed
 
 
-@lru_cache(maxsize=512)
-def _revision(revision_id: UUID) -> Revision:
-    """A revision never changes, and neither do the slugs of its workflow and tenant."""
-    return Revision.objects.select_related("workflow", "tenant").get(pk=revision_id)
-
-
-def _told(run_id: UUID) -> int:
+def _told_and_current(run: Run) -> tuple[int, UUID | None]:
+    """How many of its messages the feed has told, as the last index, and the revision that new runs would take."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT COALESCE(MAX(index), -1) FROM runs_feedevent WHERE topic = %s AND kind = 'message'",
-            [feed.run_topic(run_id)],
+            "SELECT COALESCE(MAX(index), -1), (SELECT current_id FROM workflows_workflow WHERE id = %s)"
+            " FROM runs_feedevent WHERE topic = %s AND kind = 'message'",
+            [run.workflow_id, feed.run_topic(run.id)],
         )
-        found: int = cursor.fetchone()[0]
-        return found
+        told, current = cursor.fetchone()
+        return told, current
 
 
 def _write_outcome(run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals) -> bool:

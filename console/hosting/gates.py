@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
 
 from approvals import actions as approvals
 from console.durable.steps import Ask, Decision, Verdict
 from console.hosting.database import Database
+from console.hosting.revisions import today
 from console.runs.models import Run
 from console.tenants.scopes import system_scope
 
 
 class HostGates:
-    """Oversight of one claimed run. ``wake_seen`` is the wake counter up to which decisions have been looked at."""
+    """Oversight of one claimed run. ``wake_seen`` is the wake counter up to which decisions have been looked at;
+    ``today`` the body of the workflow's current revision where it is not the run's: what it denies is denied here."""
 
-    def __init__(self, database: Database, run: Run, wake_seen: int) -> None:
+    def __init__(self, database: Database, run: Run, wake_seen: int, today: Mapping[str, Any] | None = None) -> None:
         self._database = database
         self._run = run
+        self._today = today
         self.wake_seen = wake_seen
 
     async def judge(self, ask: Ask) -> Verdict:
-        """What the run's revision says; no database is asked."""
-        return approvals.judge(self._run, ask)
+        """What the run's revision says, and what the current one denies; no database is asked."""
+        return approvals.judge(self._run, ask, self._today)
 
     async def announce(self, ask: Ask) -> None:
         """Write the approval request and tell people; again is the same request."""
@@ -29,7 +34,7 @@ class HostGates:
 
     async def decisions(self, asks: Sequence[Ask]) -> list[tuple[Ask, Decision]]:
         """Those of the asks that are decided. The wake counter is read first, so that none is missed in between."""
-        self.wake_seen, found = await self._database.run(_decisions, self._run, list(asks))
+        self.wake_seen, self._today, found = await self._database.run(_decisions, self._run, list(asks))
         return found
 
 
@@ -38,7 +43,9 @@ def _announce(run: Run, ask: Ask) -> None:
         approvals.announce(run.id, ask)
 
 
-def _decisions(run: Run, asks: list[Ask]) -> tuple[int, list[tuple[Ask, Decision]]]:
+def _decisions(run: Run, asks: list[Ask]) -> tuple[int, Mapping[str, Any] | None, list[tuple[Ask, Decision]]]:
     with system_scope("a worker looks for decisions"):
-        wake: int = Run.objects.values_list("wake", flat=True).get(pk=run.id)
-        return wake, approvals.decisions_for(run.id, asks)
+        wake: int
+        current: UUID | None
+        wake, current = Run.objects.values_list("wake", "workflow__current_id").get(pk=run.id)
+        return wake, today(run, current), approvals.decisions_for(run.id, asks)

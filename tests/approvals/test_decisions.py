@@ -18,6 +18,7 @@ from console.durable.steps import Ask, Decision
 from console.runs import feed
 from console.runs.models import Run
 from console.tenants.access import Forbidden, NotFound
+from console.workflows.models import Revision, Workflow
 from tests.approvals.desk import Desk, asking, refund
 
 DIGEST_40 = digest({"order": "A-17", "amount": 40.0})
@@ -167,6 +168,20 @@ def test_an_edit_must_fit_schema_and_rules(desk: Desk, arguments: Any, field: st
         desk.decide(desk.house.reviewer, request, "edit", arguments=arguments)
     assert invalid.value.field == field
     assert desk.request(request).status == "pending"
+
+
+def test_an_edit_into_what_the_current_revision_denies_is_refused(desk: Desk) -> None:
+    _, request = one(desk, refund())
+    barred = [{"name": "frozen", "match": {"tool": "issue_*"}, "when": "arguments.amount > 20.0", "effect": "deny"}]
+    with desk.house.scope():
+        now = Revision.objects.create(
+            tenant=desk.house.tenant, workflow=desk.workflow, number=2, body={"team": {}, "rules": barred}
+        )
+        Workflow.objects.filter(pk=desk.workflow.pk).update(current=now)
+    with pytest.raises(Invalid, match="frozen"):
+        desk.decide(desk.house.reviewer, request, "edit", arguments={"order": "A-17", "amount": 30.0})
+    done = desk.decide(desk.house.reviewer, request, "edit", arguments={"order": "A-17", "amount": 10.0})
+    assert done.status == "decided"
 
 
 def test_an_edit_can_raise_the_quorum(desk: Desk) -> None:

@@ -107,3 +107,17 @@ def test_at_dispatch_the_edited_arguments_are_judged() -> None:
     approved = Decision("approve")
     assert verdict(replace(refund(40.0), decision=edited), BODY).effect == "deny"
     assert verdict(replace(refund(40.0), decision=approved), BODY).effect == "require"
+
+
+def test_what_the_current_revision_denies_is_denied_to_runs_of_older_ones() -> None:
+    barred = {"rules": [{"name": "frozen", "match": {"tool": "issue_*"}, "effect": "deny"}]}
+    found = judge(refund(), BODY, Facts(), barred)
+    assert (found.effect, found.detail["rule"]["name"]) == ("deny", "frozen")
+
+
+def test_nothing_else_of_the_current_revision_counts() -> None:
+    for effect in ("allow", "require"):
+        later = {"rules": [{"name": "later", "effect": effect, **({"approvers": 3} if effect == "require" else {})}]}
+        assert judge(refund(1500.0), BODY, Facts(), later) == judge(refund(1500.0), BODY, Facts())
+    broken = {"rules": [{"name": "broken", "effect": "deny", "when": "arguments.nothing > 1"}]}
+    assert judge(refund(), BODY, Facts(), broken).effect == "require"

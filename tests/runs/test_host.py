@@ -309,3 +309,28 @@ def _append(run: Run, token: int, seq: int) -> None:
         run=run, tenant_id=run.tenant_id, seq=seq, settled=seq, scope="s", n=seq, kind="model", status="done", digest="d",
         started_at=advancing._now(), token=token,
     )  # fmt: skip
+
+
+FROZEN = {"name": "frozen", "match": {"tool": "pay"}, "effect": "deny"}
+
+
+def test_a_denial_of_the_current_revision_wins_over_an_approval_of_an_older_run(desk: Desk) -> None:
+    run = desk.becomes(desk.start(turns=1, gate=True), "waiting")
+    desk.house.revise({**scripted.body_of(turns=1, gate=True), "rules": [FROZEN]})
+    desk.decide(desk.pending(run)[0])
+    assert desk.becomes(run, "completed", "failed").status == "completed"
+    assert desk.done() == []  # approved, and not done all the same
+    with tenant_scope(desk.house.tenant):
+        (step,) = [step for step in record.steps(run.id) if step.scope == "agent/tools"]
+    assert step.error["type"] == "Denied" and "frozen" in step.error["message"]
+
+
+def test_a_denial_made_while_a_worker_holds_the_run_wins_too(desk: Desk) -> None:
+    scripted.HELD.clear()
+    run = desk.becomes(desk.start(turns=2, gate=True), "waiting")
+    desk.decide(desk.pending(run)[0])  # of turn 1: the claim for turn 2 sees no denial
+    second = until(lambda: desk.pending(run))[0]
+    desk.house.revise({**scripted.body_of(turns=2, gate=True), "rules": [FROZEN]})
+    desk.decide(second)
+    assert desk.becomes(run, "completed", "failed").status == "completed"
+    assert len(desk.done()) == 1
