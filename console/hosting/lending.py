@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 from genai_prices import Usage, calc_price
 
 from console.agents.clients import ChatCompletionClient, Clients
@@ -18,6 +20,8 @@ from console.hosting import egress
 from console.tenants import crypto
 from console.tenants.models import Credential
 from console.workflows import catalogue
+
+USED_EVERY = timedelta(minutes=1)  # last_used_at is no log: one write a minute
 
 
 class NoCredential(Exception):
@@ -37,7 +41,8 @@ class Key:
 
 def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
     """The credentials that a revision names, by name; those that are missing are left out. Call inside a scope."""
-    rows = Credential.objects.filter(tenant_id=tenant_id, name__in=set(_names(body).values()))
+    rows = list(Credential.objects.filter(tenant_id=tenant_id, name__in=set(_names(body).values())))
+    _note_use(tenant_id, rows)
     return {
         row.name: Key(
             row.name,
@@ -48,6 +53,14 @@ def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
         )
         for row in rows
     }
+
+
+def _note_use(tenant_id: UUID, rows: Sequence[Credential]) -> None:
+    now = timezone.now()
+    noted = [row.pk for row in rows if row.last_used_at is None or now - row.last_used_at > USED_EVERY]
+    if noted:  # two claims at once: the second has nothing to add, and must not wait for the first
+        free = Credential.objects.filter(tenant_id=tenant_id, pk__in=noted).select_for_update(skip_locked=True)
+        Credential.objects.filter(tenant_id=tenant_id, pk__in=free.values("pk")).update(last_used_at=now)
 
 
 class Lent:

@@ -132,7 +132,7 @@ class Credential(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.CharField(max_length=200, default="")  # a name, by value
-    last_used_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)  # by a run that a worker took up; to the minute
 
     class Meta:
         constraints = [

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from console.agents.clients import Clients
 from console.agents.tools import ToolSpec
@@ -13,7 +15,8 @@ from console.durable.steps import Safety
 from console.hosting import egress, lending
 from console.hosting.lending import Key, Lent, NoCredential
 from console.tenants import actions as tenant_actions
-from console.tenants.scopes import tenant_scope
+from console.tenants.models import Credential
+from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import catalogue
 
 from .conftest import House
@@ -74,6 +77,26 @@ def test_keys_are_opened_for_the_run_alone(house: House) -> None:
             )
         keys = lending.keys_for(house.tenant.id, {"credential": {"payer": "bank"}})
     assert {name: key.api_key for name, key in keys.items()} == {"default": "sk-default", "bank": "sk-bank"}
+
+
+def test_a_use_is_noted_once_a_minute(house: House) -> None:
+    with tenant_scope(house.tenant):
+        for name in ("default", "other"):
+            tenant_actions.put_credential(house.admin, name, provider="openai", base_url="", api_key="sk-1")
+
+    def used() -> dict[str, Any]:
+        return dict(Credential.objects.values_list("name", "last_used_at"))
+
+    with system_scope("a worker claims a run"):
+        lending.keys_for(house.tenant.id, {})
+        first = used()
+        assert first["default"] is not None and first["other"] is None
+        with CaptureQueriesContext(connection) as queries:
+            lending.keys_for(house.tenant.id, {})
+        assert len(queries) == 1 and used() == first  # so lately that nothing is written
+        Credential.objects.filter(name="default").update(last_used_at=first["default"] - lending.USED_EVERY)
+        lending.keys_for(house.tenant.id, {})
+        assert used()["default"] >= first["default"]
 
 
 def test_an_unknown_model_is_unpriced_and_not_free() -> None:
