@@ -30,14 +30,13 @@ class Failure:
     cause: str
     sentence: str
     transient: bool = False
-    stop: str = "model_error"
     wait: float | None = None
 
 
 def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) -> Failure:
     """What this exception of a model call means. No secret gets into the sentence."""
     if isinstance(error, TimeoutError | APITimeoutError):
-        return Failure("timeout", f"{model} did not answer in time.", transient=True, stop="timeout")
+        return Failure("timeout", f"{model} did not answer in time.", transient=True)
     if isinstance(error, Nonsense):
         return Failure("nonsense", f"{model} gave an answer that cannot be used: {error}")
     if isinstance(error, CutShort):

@@ -162,7 +162,7 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
             attempts.append({**_times(started, pace.clock()), "cause": failure.cause})
             if not failure.transient or number >= pace.tries or (failure.wait or 0) > pace.longest:
                 raise EffectFailed(
-                    {"type": failure.cause, "message": failure.sentence}, attempts=attempts, stop=failure.stop
+                    {"type": failure.cause, "message": failure.sentence}, attempts=attempts, stop="model_error"
                 )
             backoff = min(8.0, 0.5 * 2 ** (number - 1)) * (0.5 + pace.random() / 2)
             await pace.sleep(backoff if failure.wait is None else max(failure.wait, backoff))

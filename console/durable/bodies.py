@@ -70,6 +70,6 @@ async def attempt(body: Body, call: Call, seconds: float, model: bool, letting_g
     except Exception as raised:
         if isinstance(raised, TimeoutError) and limit.expired():
             error = {"type": "Timeout", "message": f"no answer within {seconds:g} s"}
-            return Tried(error={**error, "stop": "timeout" if model else None}, unknown=True)
+            return Tried(error={**error, "stop": stop if model else None}, unknown=True)
         log.warning("%s#%s failed", call.scope, call.n, exc_info=True)
         return Tried(error={"type": type(raised).__name__, "message": str(raised), "stop": stop})

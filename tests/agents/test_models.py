@@ -250,7 +250,7 @@ def test_what_does_not_pass_ends_with_a_clear_sentence(
 def test_a_model_that_says_nothing_at_all_runs_out_of_time(provider: Provider) -> None:
     world = online(provider, "silence", limits={"model_timeout": "PT0.1S"})
     outcome = world.go()
-    assert isinstance(outcome, Stopped) and outcome.reason == "timeout"
+    assert isinstance(outcome, Stopped) and outcome.reason == "model_error"
     assert [attempt["cause"] for attempt in world.store.snapshot()[0].attempts] == ["timeout"] * 4
 
 

@@ -200,7 +200,7 @@ def test_an_effect_out_of_time_that_is_neither_is_in_doubt() -> None:
 def test_a_model_out_of_time_ends_the_run() -> None:
     lab = Lab(lambda run: look(run, lab.world, "m", timeout=timedelta(0), body=hang))
     outcome = lab.advance()
-    assert isinstance(outcome, Stopped) and outcome.reason == "timeout" and outcome.step == ("m", 1)
+    assert isinstance(outcome, Stopped) and outcome.reason == "model_error" and outcome.step == ("m", 1)
     assert lab.advance() == outcome
 
 
