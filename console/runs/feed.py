@@ -22,6 +22,7 @@ import redis
 from django.conf import settings
 from django.db import connection, transaction
 
+from console.runs.hints import Hints
 from console.runs.models import FeedEvent
 from console.tenants import crypto
 
@@ -135,6 +136,11 @@ _line = _Line()
 def send(messages: Iterable[tuple[str, str]]) -> None:
     """Publish (channel, text) pairs in one round trip; a failing Redis is logged, never raised."""
     _line.send(messages)
+
+
+def hints() -> Hints:
+    """A line for one thread that publishes much, and does not wait for Redis to say that it has heard."""
+    return Hints(_line.client().connection_pool)
 
 
 def redis_client() -> redis.Redis:

@@ -11,6 +11,7 @@ that restarts fails nothing; the batch is written again, and rows that had been 
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextvars
 import logging
 import queue
@@ -55,6 +56,7 @@ class Entry:
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[None] | None = None
     error: BaseException | None = None
+    due: float = 0.0  # of an event: the monotonic time until which it may wait for a step
     seq: int | None = None  # of a written event
 
 
@@ -62,55 +64,73 @@ class Writer:
     """The thread and its queue. ``submit`` never blocks; ``close`` writes what is waiting and stops."""
 
     def __init__(self, batch_limit: int = 500) -> None:
-        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._entries: collections.deque[Entry] = collections.deque()
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each reason to write now
+        self._timed: asyncio.AbstractEventLoop | None = None  # the loop whose timer will call for waiting events
         self._limit = batch_limit
         self._connection: psycopg.Connection[Any] | None = None
+        self._hints = feed.hints()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
     def submit(self, entry: Entry) -> None:
-        """Queue an entry; entries of one run are written in this order."""
-        self._queue.put(entry)
+        """Queue an entry; entries of one run are written in this order. Call it on the loop.
+
+        Nobody waits for an event: it lingers a moment for a step to share its transaction, and wakes nobody.
+        """
+        if entry.what != "event":
+            self._entries.append(entry)
+            self._calls.put(None)
+            return
+        entry.due = time.monotonic() + LINGER
+        self._entries.append(entry)
+        loop = asyncio.get_running_loop()
+        if self._timed is not loop:
+            self._timed = loop
+            loop.call_later(LINGER, self._look, loop, context=contextvars.Context())
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the events written that no step came for."""
+        self._timed = None
+        try:
+            left = self._entries[0].due - time.monotonic()
+        except IndexError:  # all written
+            return
+        if left <= 0:
+            self._calls.put(None)
+        else:
+            self._timed = loop
+            loop.call_later(left, self._look, loop, context=contextvars.Context())
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is waiting, for at most ``timeout`` seconds, and stop."""
         self._closing.set()
-        self._queue.put(None)
+        self._calls.put(None)
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        going = True
-        while going:
-            batch, going = self._gather()
+        while not self._closing.is_set() or self._entries:
+            batch = self._gather()
             if batch:
                 self._write(batch)
         self._drop()
+        self._hints.close()
 
-    def _gather(self) -> tuple[list[Entry], bool]:
-        """What is waiting, at least one entry; and whether to go on after it.
-
-        Nobody waits for an event: events alone linger a moment for a step to share its transaction.
-        """
-        batch: list[Entry] = []
-        urgent, until = False, 0.0
-        while True:
-            try:
-                if not batch:
-                    entry = self._queue.get()
-                    until = time.monotonic() + LINGER
-                elif urgent or self._closing.is_set():
-                    entry = self._queue.get_nowait()
-                else:
-                    entry = self._queue.get(timeout=max(until - time.monotonic(), 0.0))
-            except queue.Empty:
-                return batch, True
-            if entry is None:
-                return batch, False
-            batch.append(entry)
-            urgent = urgent or entry.what != "event"
-            if len(batch) >= self._limit:
-                return batch, True
+    def _gather(self) -> list[Entry]:
+        """Wait until somebody calls, and take what there is, up to the limit."""
+        if not self._closing.is_set():
+            self._calls.get()
+        entries = self._entries
+        batch = [entries.popleft() for _ in range(min(len(entries), self._limit))]
+        if not entries:
+            while not self._calls.empty():  # calls for what is in this batch; one that comes now finds nothing
+                self._calls.get_nowait()
+            if entries:  # came between the two
+                self._calls.put(None)
+        else:
+            self._calls.put(None)
+        return batch
 
     def _write(self, batch: list[Entry]) -> None:
         batch.sort(key=lambda entry: entry.run_id)
@@ -173,15 +193,14 @@ class Writer:
             except RuntimeError:  # the loop is closed: nobody waits any more
                 log.debug("a loop closed before its journal answered")
 
-    @staticmethod
-    def _tell(batch: Sequence[Entry]) -> None:
+    def _tell(self, batch: Sequence[Entry]) -> None:
         messages = [
             (feed.CHANNEL, feed.frame(feed.run_topic(e.run_id), e.seq, e.kind, e.at, e.text))
             for e in batch
             if e.what == "event" and e.seq is not None and e.at is not None
         ]
         if messages:
-            feed.send(messages)
+            self._hints.send(messages)
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:

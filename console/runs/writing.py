@@ -1,9 +1,8 @@
-"""The statements of the journal's writer: one transaction for what many runs have waiting, in two round trips."""
+"""The statements of the journal's writer: one transaction for what many runs have waiting, in one round trip."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import psycopg
 
@@ -22,37 +21,51 @@ Connection = psycopg.Connection[Any]
 
 
 def write(connection: Connection, batch: Sequence[Entry]) -> None:
-    """Write a batch, sorted by run, as one transaction. A stale entry gets its ``error``; the others are written.
+    """Write a batch, sorted by run, as one transaction in one round trip. A stale entry gets its ``error``; the others
+    are written.
 
     Raises psycopg's errors when Postgres refuses a row, and ValueError for a payload that cannot be kept: then nothing
     was written.
     """
-    with connection.transaction(), connection.cursor() as cursor:
-        tokens = _lock(connection, cursor, batch)
-        good: list[Entry] = []
-        for entry in batch:
-            if entry.what != "late" and tokens.get(entry.run_id) != entry.token:
-                entry.error = Fenced(f"run {entry.run_id}: token {entry.token} is stale")
-            else:
-                good.append(entry)
-        settles = [entry for entry in good if entry.what == "settle"]
-        events = [entry for entry in good if entry.what == "event"]
-        with connection.pipeline():
-            _append(cursor, [entry for entry in good if entry.what == "append"])
-            for entry in good:
-                if entry.what == "late":
-                    _keep_late(cursor, entry)
-            settled = _settle(connection, settles)
-            told = _tell(connection, events)
-        if settled is not None:
-            found = set(settled.fetchall())
-            for entry in settles:
-                if (entry.run_id, _step(entry).seq) not in found:
-                    entry.error = Fenced(f"run {entry.run_id}: step {_step(entry).seq} was settled by somebody else")
-    if told is not None:
-        seqs = sorted(told.fetchall())
-        for entry, (_, seq) in zip(sorted(events, key=lambda e: feed.run_topic(e.run_id)), seqs, strict=True):
-            entry.seq = seq
+    appends = [entry for entry in batch if entry.what == "append"]
+    events = [entry for entry in batch if entry.what == "event"]
+    settles = [entry for entry in batch if entry.what == "settle"]
+    late = [entry for entry in batch if entry.what == "late"]
+    runs = list(dict.fromkeys(entry.run_id for entry in batch if entry.what != "late"))
+    # All of it is encoded before anything is sent: what cannot be kept must not leave half a batch behind.
+    writing = [runs, *_appended(appends), *_told(events)]
+    settling = _settled(settles)
+    evidence = [_evidence(entry) for entry in late]
+    try:
+        with connection.pipeline(), psycopg.Transaction(connection):
+            connection.execute(_ROLE, [SYSTEM], prepare=True)
+            written = connection.execute(_WRITE, writing, prepare=True)
+            ended = connection.execute(_SETTLE, settling, prepare=True) if settles else None
+            for parameters in evidence:
+                connection.execute(_LATE, parameters)
+    except psycopg.Error:
+        if not connection.closed and connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+            connection.rollback()
+        raise
+    rows = written.fetchall()
+    tokens = {name: number for what, name, number in rows if what == "run"}
+    _fence(batch, tokens)
+    if ended is not None:
+        found = set(ended.fetchall())
+        for entry in settles:
+            if entry.error is None and (entry.run_id, _step(entry).seq) not in found:
+                entry.error = Fenced(f"run {entry.run_id}: step {_step(entry).seq} was settled by somebody else")
+    kept = sorted((entry for entry in events if entry.error is None), key=lambda entry: str(entry.run_id))
+    seqs = sorted((name, number) for what, name, number in rows if what == "event")
+    for entry, (_, seq) in zip(kept, seqs, strict=True):
+        entry.seq = seq
+
+
+def _fence(batch: Sequence[Entry], tokens: dict[str, int]) -> None:
+    """Give an error to whatever came under another token than the one that the run's row was locked with."""
+    for entry in batch:
+        if entry.what != "late" and tokens.get(str(entry.run_id)) != entry.token:
+            entry.error = Fenced(f"run {entry.run_id}: token {entry.token} is stale")
 
 
 def is_written(connection: Connection, entry: Entry) -> bool:
@@ -95,18 +108,8 @@ def _step(entry: Entry) -> Step:
     return entry.step
 
 
-def _lock(connection: Connection, cursor: psycopg.Cursor[Any], batch: Sequence[Entry]) -> dict[UUID, int]:
-    """The tokens of the runs that are still being advanced, held until the end of the transaction."""
-    runs = sorted({entry.run_id for entry in batch if entry.what != "late"})
-    with connection.pipeline():
-        connection.execute("SELECT set_config('role', %s, true)", [SYSTEM], prepare=True)
-        cursor.execute(_LOCK, [runs], prepare=True)
-    return dict(cursor.fetchall())
-
-
-def _append(cursor: psycopg.Cursor[Any], entries: Sequence[Entry]) -> None:
-    if not entries:
-        return
+def _appended(entries: Sequence[Entry]) -> list[Any]:
+    """Parameters of the new steps: facts, requests, results."""
     steps = [(entry, _step(entry)) for entry in entries]
     rows = [
         {
@@ -137,12 +140,11 @@ def _append(cursor: psycopg.Cursor[Any], entries: Sequence[Entry]) -> None:
     ]
     requests = [record.seal_request(e.tenant_id, s) for e, s in steps]
     results = [record.seal_outcome(e.tenant_id, s) for e, s in steps]
-    cursor.execute(_APPEND, [record.facts(rows), requests, results], prepare=True)
+    return [record.facts(rows), requests, results]
 
 
-def _settle(connection: Connection, entries: Sequence[Entry]) -> psycopg.Cursor[Any] | None:
-    if not entries:
-        return None
+def _settled(entries: Sequence[Entry]) -> list[Any]:
+    """Parameters of the ends of steps: facts, results."""
     steps = [(entry, _step(entry)) for entry in entries]
     rows = [
         {
@@ -162,21 +164,21 @@ def _settle(connection: Connection, entries: Sequence[Entry]) -> psycopg.Cursor[
         for place, (e, s) in enumerate(steps, 1)
     ]
     results = [record.seal_outcome(e.tenant_id, s) for e, s in steps]
-    return connection.execute(_SETTLE, [record.facts(rows), results], prepare=True)
+    return [record.facts(rows), results]
 
 
-def _keep_late(cursor: psycopg.Cursor[Any], entry: Entry) -> None:
+def _evidence(entry: Entry) -> list[Any]:
     step = _step(entry)
-    cursor.execute(_LATE, [record.seal_outcome(entry.tenant_id, step, "step.evidence"), entry.run_id, step.seq])
+    return [record.seal_outcome(entry.tenant_id, step, "step.evidence"), entry.run_id, step.seq]
 
 
-def _tell(connection: Connection, entries: Sequence[Entry]) -> psycopg.Cursor[Any] | None:
-    if not entries:
-        return None
+def _told(entries: Sequence[Entry]) -> list[Any]:
+    """Parameters of the new events: facts, payloads."""
     rows = [
         {
             "place": place,
-            "topic": feed.run_topic(e.run_id),
+            "run_id": str(e.run_id),
+            "token": e.token,
             "tenant_id": str(e.tenant_id),
             "kind": e.kind,
             "index": e.index,
@@ -185,29 +187,57 @@ def _tell(connection: Connection, entries: Sequence[Entry]) -> psycopg.Cursor[An
         for place, e in enumerate(entries, 1)
     ]
     sealed = [crypto.seal(e.tenant_id, "feed", e.text.encode()) for e in entries]
-    return connection.execute(_TELL, [record.facts(rows), sealed], prepare=True)
+    return [record.facts(rows), sealed]
 
 
-_LOCK = "SELECT id, token FROM runs_run WHERE id = ANY(%s::uuid[]) AND status = 'running' ORDER BY id FOR SHARE"
+_ROLE = "SELECT set_config('role', %s, true)"
 
+# ``held`` locks the runs that are still being advanced until the end of the transaction, and gives their tokens as they
+# are once the lock is there; nothing is written for a run under another token than that.
 # Facts travel as one JSON text, which is far cheaper to write than an array a column; sealed bytes as binary arrays.
-_APPEND = """
-WITH new AS (
+_WRITE = """
+WITH held AS MATERIALIZED (
+    SELECT id, token FROM runs_run WHERE id = ANY(%s::uuid[]) AND status = 'running' ORDER BY id FOR SHARE
+), new AS (
     SELECT n.*, p.request, p.result
     FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, tenant_id uuid, seq int, settled int, scope text,
         n int, kind text, status text, safety text, name text, agent text, digest text, key text, verdict jsonb,
         attempts jsonb, usage jsonb, cost numeric, inherited bool, started_at timestamptz, ended_at timestamptz,
         token bigint)
     JOIN unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS p(request, result, place) USING (place)
+    JOIN held ON held.id = n.run_id AND held.token = n.token
 ), facts AS (
     INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
                            verdict, attempts, usage, cost, inherited, started_at, ended_at, token)
     SELECT run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key, verdict,
            attempts, usage, cost, inherited, started_at, ended_at, token
     FROM new
+), said AS (
+    INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
+    SELECT run_id, tenant_id, seq, request, result FROM new
+), event AS (
+    SELECT 'run:' || n.run_id AS topic, n.place, n.tenant_id, n.kind, n.index, n.at, p.sealed
+    FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, token bigint, tenant_id uuid, kind text, index int,
+        at timestamptz)
+    JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(sealed, place) USING (place)
+    JOIN held ON held.id = n.run_id AND held.token = n.token
+), counts AS (
+    SELECT topic, tenant_id, COUNT(*) AS many FROM event GROUP BY topic, tenant_id
+), topics AS (
+    INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq)
+    SELECT topic, tenant_id, many FROM counts ORDER BY topic
+    ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + EXCLUDED.last_seq
+    RETURNING name, last_seq
+), told AS (
+    INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
+    SELECT event.topic, topics.last_seq - counts.many + ROW_NUMBER() OVER (PARTITION BY event.topic ORDER BY event.place),
+           event.tenant_id, event.kind, event.index, event.sealed, event.at
+    FROM event JOIN counts USING (topic) JOIN topics ON topics.name = event.topic
+    RETURNING topic, seq
 )
-INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
-SELECT run_id, tenant_id, seq, request, result FROM new
+SELECT 'run', id::text, token FROM held
+UNION ALL
+SELECT 'event', topic, seq FROM told
 """
 
 _SETTLE = """
@@ -216,6 +246,7 @@ WITH new AS (
     FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, seq int, settled int, status text, attempts jsonb,
         usage jsonb, cost numeric, started_at timestamptz, ended_at timestamptz, token bigint, verdict jsonb)
     JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(result, place) USING (place)
+    JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'  -- locked by now
 ), facts AS (
     UPDATE runs_step s SET settled = new.settled, status = new.status, attempts = new.attempts,
         usage = new.usage, cost = new.cost, started_at = new.started_at, ended_at = new.ended_at,
@@ -230,23 +261,3 @@ SELECT run_id, seq FROM facts
 """
 
 _LATE = "UPDATE runs_steppayload SET evidence = %s WHERE run_id = %s AND seq = %s AND evidence IS NULL"
-
-_TELL = """
-WITH new AS (
-    SELECT n.*, p.sealed
-    FROM json_to_recordset(%s::json) AS n(place bigint, topic text, tenant_id uuid, kind text, index int, at timestamptz)
-    JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(sealed, place) USING (place)
-), counts AS (
-    SELECT topic, tenant_id, COUNT(*) AS many FROM new GROUP BY topic, tenant_id
-), topics AS (
-    INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq)
-    SELECT topic, tenant_id, many FROM counts ORDER BY topic
-    ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + EXCLUDED.last_seq
-    RETURNING name, last_seq
-)
-INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
-SELECT new.topic, topics.last_seq - counts.many + ROW_NUMBER() OVER (PARTITION BY new.topic ORDER BY new.place),
-       new.tenant_id, new.kind, new.index, new.sealed, new.at
-FROM new JOIN counts USING (topic) JOIN topics ON topics.name = new.topic
-RETURNING topic, seq
-"""
