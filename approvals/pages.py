@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, fields, listing
 from approvals.card import card as card_of
@@ -26,7 +26,7 @@ _CARD = ApprovalRequest.objects.select_related("workflow", "run__revision")
 _KINDS = [(str(kind), KIND_WORDS[kind].capitalize() + ("s" if kind != "in_doubt" else "")) for kind in RequestKind]
 
 
-@require_GET
+@require_safe
 def queue(request: HttpRequest) -> HttpResponse:
     """What waits for a person, most pressing first."""
     actor = actor_of(request)
@@ -35,12 +35,12 @@ def queue(request: HttpRequest) -> HttpResponse:
     return render(request, "approvals/queue.html", _around(request, actor))
 
 
-@require_GET
+@require_safe
 def item(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """One request, beside the list."""
     actor = actor_of(request)
     row = access.get(_CARD, actor, pk=request_id)
-    if actor.id is not None:
+    if actor.id is not None and request.method == "GET":
         actions.saw(actor, row, "opened")
     card = card_of(actor, row, edit=request.GET.get("edit", ""))
     return _show(request, actor, card)

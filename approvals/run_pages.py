@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, listing
 from approvals.errors import RunOver
@@ -26,7 +26,7 @@ MESSAGES = 200  # of the feed, at first
 STEPS = 200  # of the journal, a page
 
 
-@require_GET
+@require_safe
 def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """A run, live."""
     actor = actor_of(request)

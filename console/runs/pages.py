@@ -13,7 +13,7 @@ from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console import paging
 from console.durable.digest import expand
@@ -23,6 +23,7 @@ from console.runs.reasons import StopReason
 from console.templatetags.sayso import STATUS_WORDS
 from console.tenants import access, crypto
 from console.tenants.access import Actor, actor_of
+from console.tenants.models import Membership
 from console.workflows.models import Workflow
 
 _LISTED = Run.objects.select_related("workflow", "revision").defer(
@@ -32,7 +33,7 @@ _STATUSES = [(str(status), STATUS_WORDS[status]) for status in RunStatus]
 STARTERS = ("operator", "admin")
 
 
-@require_GET
+@require_safe
 def runs(request: HttpRequest) -> HttpResponse:
     """The runs of the tenant, newest first."""
     actor = actor_of(request)
@@ -61,11 +62,14 @@ def runs(request: HttpRequest) -> HttpResponse:
     return render(request, "runs/list.html", context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """The form that starts a run."""
     actor = actor_of(request)
-    access.require(actor, *STARTERS)
+    if actor.role not in STARTERS:
+        who = Membership.objects.filter(role__in=STARTERS, active=True).select_related("user").order_by("-role", "user__username")
+        starters = [each.user.name for each in access.all(who, actor)[:5]]
+        return render(request, "runs/not_yours.html", {"section": "runs", "starters": starters}, status=403)
     workflows = list(
         access.all(Workflow.objects.select_related("current"), actor).exclude(current=None).order_by("name")
     )
@@ -105,7 +109,7 @@ def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return redirect("run", again.pk)
 
 
-@require_GET
+@require_safe
 def step(request: HttpRequest, run_id: UUID, seq: int) -> HttpResponse:
     """One recorded effect in full: inside the run's page, or as a page of its own."""
     run = access.get(Run, actor_of(request), pk=run_id)

@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.db import transaction
-from django.http import HttpRequest
 from django.utils import timezone
 
 from console.audit import log
@@ -170,12 +169,3 @@ def _check_url(base_url: str) -> None:
 def api_key_of(credential: Credential) -> str:
     """The key in the clear, for the client that is about to use it. Raises crypto.SealError."""
     return crypto.unseal(credential.tenant_id, "credential", credential.sealed_key).decode()
-
-
-def switch_tenant(request: HttpRequest, slug: str) -> Tenant:
-    """Make another of the signed-in user's tenants the session's. Raises NotFound where the user is no member."""
-    for membership in getattr(request, "memberships", ()):
-        if membership.tenant.slug == slug:
-            request.session["tenant"] = slug
-            return membership.tenant
-    raise access.NotFound("No such tenant.")

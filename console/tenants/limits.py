@@ -16,10 +16,13 @@ PER_MINUTE = 600
 _WINDOW = 60  # seconds
 
 
-def take(key: str, now: float | None = None) -> int | None:
-    """Count one call against ``key``. None when it may go ahead, else the seconds after which to try again."""
+def take(key: str, now: float | None = None, most: int | None = None) -> int | None:
+    """Count one call against ``key``. None when it may go ahead, else the seconds after which to try again.
+
+    ``most`` calls a minute; by default as many as a token has.
+    """
     now = time.time() if now is None else now
-    limit = getattr(settings, "SAYSO_RATE_LIMIT", PER_MINUTE)
+    limit = getattr(settings, "SAYSO_RATE_LIMIT", PER_MINUTE) if most is None else most
     name = f"sayso:limit:{key}:{int(now // _WINDOW)}"
     try:
         with _client().pipeline(transaction=False) as pipe:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth import authenticate
-from django.contrib.auth import login as begin_session
-from django.contrib.auth import logout as end_session
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.audit.models import AuditRecord
-from console.tenants import access, actions
+from console.tenants import access, actions, sessions
 from console.tenants.access import Actor, actor_of
 from console.tenants.models import Credential
 
@@ -26,7 +23,7 @@ _PLACES = {"run": "/runs/{}/", "request": "/queue/{}/", "credential": "/credenti
 
 @never_cache
 @sensitive_post_parameters("password")
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
     """Log in. The answer to a wrong name and a wrong password is the same."""
     given = request.POST if request.method == "POST" else request.GET
@@ -36,9 +33,7 @@ def login(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"next": after}
     if request.method == "POST":
         name = given.get("username", "").strip().replace("\x00", "")
-        user = authenticate(request, username=name, password=given.get("password", ""))
-        if user is not None:
-            begin_session(request, user)
+        if sessions.begin(request, name, given.get("password", "")) is not None:
             return redirect(after)
         context |= {"username": name, "error": "User name and password do not match. Both are case-sensitive."}
     elif request.user.is_authenticated:
@@ -49,19 +44,19 @@ def login(request: HttpRequest) -> HttpResponse:
 @require_POST
 def logout(request: HttpRequest) -> HttpResponse:
     """Log out."""
-    end_session(request)
+    sessions.end(request)
     return redirect("login")
 
 
 @require_POST
 def switch(request: HttpRequest, slug: str) -> HttpResponse:
     """Work in another of the signed-in person's organisations."""
-    actions.switch_tenant(request, slug)
+    sessions.switch(request, slug)
     return redirect("queue")
 
 
 @sensitive_post_parameters("api_key")
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def credentials(request: HttpRequest) -> HttpResponse:
     """How teams reach their models. Keys go in and never come out."""
     actor = actor_of(request)
@@ -89,7 +84,7 @@ def credentials(request: HttpRequest) -> HttpResponse:
     return render(request, "tenants/credentials.html", context, status=422 if errors else 200)
 
 
-@require_GET
+@require_safe
 def audit(request: HttpRequest) -> HttpResponse:
     """Who did what, newest first."""
     actor = actor_of(request)

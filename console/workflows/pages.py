@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.dateparse import parse_duration
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from console.templatetags.sayso import duration
 from console.tenants import access
@@ -30,7 +30,7 @@ _LIMITS = {
 }
 
 
-@require_GET
+@require_safe
 def workflows(request: HttpRequest) -> HttpResponse:
     """Every workflow of the tenant."""
     actor = actor_of(request)
@@ -42,7 +42,7 @@ def workflows(request: HttpRequest) -> HttpResponse:
     return render(request, "workflows/list.html", {"section": "workflows", "workflows": found})
 
 
-@require_GET
+@require_safe
 def workflow(request: HttpRequest, slug: str) -> HttpResponse:
     """One workflow: what its current revision, or an earlier one, lets the team do."""
     actor = actor_of(request)

@@ -11,8 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals import listing
-from approvals.models import ApprovalRequest
+from approvals.models import ApprovalRequest, Sighting
+from console.audit.models import AuditRecord
 from console.runs.models import Run
+from console.tenants.actions import add_member
+from console.tenants.sessions import FAILURES
 from tests.approvals.desk import Desk, asking, refund
 from tests.world import PASSWORD, World
 
@@ -28,6 +31,51 @@ def test_every_member_may_read(desk: Desk, world: World) -> None:
         for member in world.northwind.members:
             assert member.client.get(path).status_code == 200, (path, member.role)
         assert member.client.post(path).status_code == 405, path
+
+
+def test_a_head_is_answered_like_a_get_and_opens_nothing(desk: Desk, world: World) -> None:
+    for path in [*places(desk), "/runs/new/", "/credentials/"]:
+        answer = world.northwind.admin.client.head(path)
+        assert (answer.status_code, answer.content) == (200, b""), path
+    assert Client().head("/login/").status_code == 200
+    with world.northwind.scope():
+        assert not Sighting.objects.exists()
+
+
+def test_coming_going_and_being_refused_are_recorded(world: World) -> None:
+    north, fabrikam, client = world.northwind, world.fabrikam, Client()
+    user = north.reviewer.user
+    with fabrikam.scope():
+        add_member(fabrikam.admin.actor, user, "reviewer")
+    client.post("/login/", {"username": user.username, "password": "wrong-one"})
+    client.post("/login/", {"username": "my-password-by-mistake", "password": PASSWORD})
+    client.post("/login/", {"username": user.username, "password": PASSWORD})
+    client.post("/switch/northwind/")
+    client.post("/logout/")
+    around = ["session.refused", "session.began", "session.ended"]
+    for house, expected in ((north, [*around[:2], "session.switched", around[2]]), (fabrikam, around)):
+        with house.scope():
+            rows = AuditRecord.objects.filter(tenant_id=house.tenant.id, action__startswith="session.").order_by("id")
+            assert [row.action for row in rows] == expected
+            assert {(row.actor_id, row.object_id, row.actor_name) for row in rows} == {(user.pk, str(user.pk), user.name)}
+            assert not any("wrong-one" in str(row.detail) or "mistake" in str(row.detail) for row in rows)
+
+
+def test_guessing_passwords_does_not_flood_the_record(world: World) -> None:
+    north = world.northwind
+    for _ in range(FAILURES + 3):
+        assert Client().post("/login/", {"username": north.operator.user.username, "password": "x"}).status_code == 401
+    with north.scope():
+        found = AuditRecord.objects.filter(tenant_id=north.tenant.id, action="session.refused").count()
+    assert FAILURES <= found <= 2 * FAILURES < 2 * (FAILURES + 3)  # the minute may turn in between
+
+
+def test_a_reviewer_is_told_who_starts_runs(desk: Desk, world: World) -> None:
+    answer = world.northwind.reviewer.client.get("/runs/new/")
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert world.northwind.operator.user.name in page and 'href="/queue/"' in page and 'href="/runs/"' in page
+    assert world.northwind.reviewer.client.get("/queue/").content.decode().count("An operator starts runs") == 1
 
 
 def test_another_tenant_finds_nothing(desk: Desk, world: World) -> None:

@@ -9,7 +9,7 @@ from django.template import engines
 from django.template.response import SimpleTemplateResponse
 from django.urls import path
 
-from console.tenants import access, actions
+from console.tenants import access, actions, sessions
 from console.tenants.access import actor_of
 from console.tenants.models import ServiceAccount
 from console.tenants.problems import problem
@@ -42,7 +42,7 @@ def write(request: HttpRequest, how: str) -> HttpResponse:
 
 
 def switch(request: HttpRequest, slug: str) -> HttpResponse:
-    return HttpResponse(actions.switch_tenant(request, slug).name)
+    return HttpResponse(sessions.switch(request, slug).name)
 
 
 def things(request: HttpRequest) -> HttpResponse:
