@@ -191,10 +191,12 @@ LOGGING = {
             ],
         }
     },
+    "filters": {"without_query": {"()": "console.logs.WithoutQuery"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("SAYSO_LOG_LEVEL", "INFO").upper()},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
+        "uvicorn.error": {"filters": ["without_query"]},
         "autogen_core": {"level": "ERROR"},
         "autogen_agentchat": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},

@@ -102,6 +102,16 @@ def test_who_may_not_listen_is_told_why_before_the_handshake(world, server, path
     assert refused(server, path) == status
 
 
+def test_a_token_in_an_address_does_not_get_into_the_log(world, server, caplog):
+    with caplog.at_level("INFO", "uvicorn.error"):
+        assert refused(server, "/ws/nothing/?token=sayso_of_mine") == 404
+        assert refused(server, "/ws/queue/?token=sayso_of_mine") == 401
+        with listen(server, "/ws/queue/?token=sayso_of_mine", world.northwind.reviewer.token):
+            pass
+    assert "/ws/queue/" in caplog.text
+    assert "sayso_of_mine" not in caplog.text
+
+
 def test_a_session_counts_only_from_our_own_pages(world, server):
     cookie = (
         f"{settings.SESSION_COOKIE_NAME}={world.northwind.reviewer.client.cookies[settings.SESSION_COOKIE_NAME].value}"
