@@ -170,7 +170,7 @@ def refund_desk() -> Json:
                 "approvers": 2,
             }
         ],
-        "limits": {"max_turns": 24, "tool_timeout": "PT10S"},
+        "limits": {"max_turns": 24, "model_timeout": "PT10S", "tool_timeout": "PT10S"},
     }
 
 
@@ -216,7 +216,7 @@ def support_triage() -> Json:
         "credential": "default",
         "tools": {name: name for name in ("lookup_invoice", "search_tickets", "check_policy")},
         "oversight": {"mode": "TERMINATE", "max_reviews": 3},
-        "limits": {"max_turns": 20},
+        "limits": {"max_turns": 20, "model_timeout": "PT10S"},
         "topics": ["support_ticket"],
     }
 
@@ -276,7 +276,7 @@ def change_advisory() -> Json:
         "credential": "default",
         "tools": {name: name for name in ("apply_firewall_rule", "restart_service")},
         "oversight": {"mode": "NEVER"},
-        "limits": {"max_turns": 12},
+        "limits": {"max_turns": 12, "model_timeout": "PT10S"},
     }
 
 
