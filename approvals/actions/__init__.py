@@ -4,7 +4,7 @@ One function is one mutation with its audit row and its feed events, in one tran
 order everywhere: the run's row, then the feed of the run, then the feed of the queue.
 """
 
-from approvals.actions.decisions import decide, decisions_for
+from approvals.actions.decisions import decide, decided, decisions_for
 from approvals.actions.expiry import expire_due
 from approvals.actions.lifecycle import cancel_run, finish_run
 from approvals.actions.requests import announce, judge
@@ -21,6 +21,7 @@ __all__ = [
     "announce",
     "cancel_run",
     "decide",
+    "decided",
     "decisions_for",
     "expire_due",
     "finish_run",

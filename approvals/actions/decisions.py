@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from approvals import policy
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import (
     contents,
-    decision_contents,
     facts_of,
     iso,
     lock_run,
@@ -115,26 +114,41 @@ def decide(
 def decisions_for(run_id: UUID, asks: Sequence[Ask]) -> list[tuple[Ask, Decision]]:
     """Those of ``asks`` that have been decided, in the order in which they were. Call inside a scope."""
     wanted = {(ask.scope, ask.n): ask for ask in asks}
-    if not wanted:
-        return []
-    rows = ApprovalRequest.objects.filter(
-        run=run_id, status__in=(RequestStatus.DECIDED, RequestStatus.EXPIRED), scope__in={scope for scope, _ in wanted}
-    ).order_by("decided_at", "id")
-    return [(wanted[row.scope, row.n], _decision(row)) for row in rows if (row.scope, row.n) in wanted]
+    return [(wanted[place], decision) for place, decision in decided(run_id, wanted).items()]
 
 
-def _decision(row: ApprovalRequest) -> Decision:
-    said = decision_contents(row)
+def decided(run_id: UUID, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Decision]:
+    """The decisions about requests of a run by their (scope, n), in the order in which they were made; those that are
+    not decided are left out. Call inside a scope."""
+    if not places:
+        return {}
+    with connection.cursor() as cursor:  # by hand: a worker asks at each resume, and the ORM takes longer than Postgres
+        cursor.execute(_DECIDED, [run_id, [scope for scope, _ in places], [n for _, n in places]])
+        return {(row[0], row[1]): _decision(row) for row in cursor.fetchall()}
+
+
+_DECIDED = """
+    SELECT scope, n, tenant_id, id, verdict, decided_by_name, decided_at, digest, sealed_decision
+    FROM approvals_approvalrequest
+    WHERE run_id = %s AND status IN ('decided', 'expired')
+      AND (scope, n) IN (SELECT * FROM unnest(%s::text[], %s::int[]))
+    ORDER BY decided_at, id
+"""
+
+
+def _decision(row: tuple[Any, ...]) -> Decision:
+    _, _, tenant_id, request_id, verdict, by, at, digest, sealed = row
+    said: dict[str, Json] = {} if sealed is None else crypto.unseal_json(tenant_id, "decision", sealed)
     return Decision(
-        verdict=row.verdict,
+        verdict=verdict,
         reason=said.get("reason") or "",
         arguments=said.get("arguments"),
         answer=said.get("answer"),
         result=said.get("result"),
-        by=row.decided_by_name,
-        request=str(row.pk),
-        at=iso(row.decided_at) or "",
-        digest=said.get("digest") or row.digest,
+        by=by,
+        request=str(request_id),
+        at=iso(at) or "",
+        digest=said.get("digest") or digest,
     )
 
 

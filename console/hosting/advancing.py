@@ -19,7 +19,7 @@ from console.agents.team import run_team
 from console.durable import engine
 from console.durable.errors import Fenced
 from console.durable.run import Run as EngineRun
-from console.durable.steps import Finished, Json, Lost, Outcome, Step, Stopped, Suspended
+from console.durable.steps import Decision, Finished, Json, Lost, Outcome, Step, Stopped, Suspended
 from console.hosting import lending
 from console.hosting.database import Database
 from console.hosting.gates import HostGates
@@ -58,6 +58,7 @@ class Claimed:
     steps: list[Step] = field(default_factory=list)
     told: int = -1
     today: Mapping[str, Any] | None = None
+    decided: dict[tuple[str, int], Decision | None] = field(default_factory=dict)  # about the gates that are open
     task: Json = None
     keys: dict[str, lending.Key] = field(default_factory=dict)
     fault: str = ""
@@ -72,7 +73,7 @@ class Turn:
         self.run_id = claimed.run.id
         self.token = claimed.token
         self.handle = engine.Handle()
-        self.gates = HostGates(means.database, claimed.run, claimed.wake, claimed.today)
+        self.gates = HostGates(means.database, claimed.run, claimed.wake, claimed.today, claimed.decided)
         self.journal = PostgresJournal(means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read)
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
         self._timed_out = False
@@ -82,6 +83,7 @@ class Turn:
         if cancel:
             self.handle.cancel()
         elif wake > self.gates.wake_seen:
+            self.gates.forget()
             self.handle.poke()
 
     async def take(self) -> None:
@@ -185,6 +187,10 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
         claimed.told, current = _told_and_current(run)
         claimed.today = today(run, current)
+        # With the claim, because the decision that woke the run is what a resume looks for next.
+        waiting = [(step.scope, step.n) for step in claimed.steps if step.settled is None]
+        claimed.decided = {**approvals.decided(run.id, waiting)}
+        claimed.decided.update((place, None) for place in waiting if place not in claimed.decided)
         return claimed
 
 

@@ -16,13 +16,26 @@ from console.tenants.scopes import system_scope
 
 class HostGates:
     """Oversight of one claimed run. ``wake_seen`` is the wake counter up to which decisions have been looked at;
-    ``today`` the body of the workflow's current revision where it is not the run's: what it denies is denied here."""
+    ``today`` the body of the workflow's current revision where it is not the run's: what it denies is denied here.
+    ``found`` is what was read with the claim about the gates that were open then: the first look needs no database."""
 
-    def __init__(self, database: Database, run: Run, wake_seen: int, today: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run: Run,
+        wake_seen: int,
+        today: Mapping[str, Any] | None = None,
+        found: Mapping[tuple[str, int], Decision | None] | None = None,
+    ) -> None:
         self._database = database
         self._run = run
         self._today = today
+        self._found = found
         self.wake_seen = wake_seen
+
+    def forget(self) -> None:
+        """What was read with the claim is not all there is any more: the next look asks the database."""
+        self._found = None
 
     async def judge(self, ask: Ask) -> Verdict:
         """What the run's revision says, and what the current one denies; no database is asked."""
@@ -34,6 +47,11 @@ class HostGates:
 
     async def decisions(self, asks: Sequence[Ask]) -> list[tuple[Ask, Decision]]:
         """Those of the asks that are decided. The wake counter is read first, so that none is missed in between."""
+        known, self._found = self._found, None
+        wanted = {(ask.scope, ask.n): ask for ask in asks}
+        if known is not None and wanted.keys() <= known.keys():
+            # Read under the claim's lock on the run's row, as ``wake_seen`` was: what came later has raised the counter.
+            return [(wanted[place], said) for place, said in known.items() if said is not None and place in wanted]
         self.wake_seen, self._today, found = await self._database.run(_decisions, self._run, list(asks))
         return found
 

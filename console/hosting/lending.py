@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 from genai_prices import Usage, calc_price
 
@@ -41,23 +42,31 @@ class Key:
 
 def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
     """The credentials that a revision names, by name; those that are missing are left out. Call inside a scope."""
-    rows = list(Credential.objects.filter(tenant_id=tenant_id, name__in=set(_names(body).values())))
-    _note_use(tenant_id, rows)
+    with connection.cursor() as cursor:  # by hand: each claim asks, and the ORM takes longer than Postgres
+        cursor.execute(_KEYS, [tenant_id, list(set(_names(body).values()))])
+        rows = cursor.fetchall()
+    _note_use(tenant_id, [(row[0], row[5]) for row in rows])
     return {
-        row.name: Key(
-            row.name,
-            row.provider,
-            row.base_url,
-            crypto.unseal(tenant_id, "credential", bytes(row.sealed_key)).decode(),
-            egress.fault(row.base_url, settings.SAYSO_EGRESS_ALLOW) if row.base_url else "",
+        name: Key(
+            name,
+            provider,
+            base_url,
+            crypto.unseal(tenant_id, "credential", sealed).decode(),
+            egress.fault(base_url, settings.SAYSO_EGRESS_ALLOW) if base_url else "",
         )
-        for row in rows
+        for _, name, provider, base_url, sealed, _ in rows
     }
 
 
-def _note_use(tenant_id: UUID, rows: Sequence[Credential]) -> None:
+_KEYS = """
+    SELECT id, name, provider, base_url, sealed_key, last_used_at FROM tenants_credential
+    WHERE tenant_id = %s AND name = ANY(%s)
+"""
+
+
+def _note_use(tenant_id: UUID, rows: Sequence[tuple[UUID, datetime | None]]) -> None:
     now = timezone.now()
-    noted = [row.pk for row in rows if row.last_used_at is None or now - row.last_used_at > USED_EVERY]
+    noted = [key for key, used in rows if used is None or now - used > USED_EVERY]
     if noted:  # two claims at once: the second has nothing to add, and must not wait for the first
         free = Credential.objects.filter(tenant_id=tenant_id, pk__in=noted).select_for_update(skip_locked=True)
         Credential.objects.filter(tenant_id=tenant_id, pk__in=free.values("pk")).update(last_used_at=now)
