@@ -19,19 +19,21 @@ from concurrent.futures import Executor
 from contextvars import Context, ContextVar
 from selectors import BaseSelector
 from typing import Any, TypeVar, cast
-from weakref import WeakSet
 
 _T = TypeVar("_T")
+
+CROWD = 64  # tasks of a run after which those that are done are forgotten
 
 
 class Tracked:
     """What the loop counts for: the base of a run."""
 
-    __slots__ = ("__weakref__", "closed", "ready", "tasks")
+    __slots__ = ("__weakref__", "closed", "crowd", "ready", "tasks")
 
     def __init__(self) -> None:
         self.ready = 0  # callbacks that are ready and have not run
-        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()  # every task made in this context
+        self.tasks: list[asyncio.Task[Any]] = []  # every task made in this context that may not be done
+        self.crowd = CROWD  # how many there may be before those that are done are forgotten
         self.closed = False  # torn down: what its tasks still complain about is noise
 
     def on_settled(self) -> None:
@@ -97,7 +99,12 @@ def _make_task(
     run = TRACKED.get() if context is None else context.get(TRACKED)
     task: asyncio.Task[Any] = asyncio.Task(cast(Coroutine[Any, Any, Any], coro), loop=loop, **kwargs)
     if run is not None:
-        run.tasks.add(task)
+        run.tasks.append(task)
+        if len(run.tasks) > run.crowd:
+            # Not a WeakSet: a run makes and ends twenty tasks a turn, and each entry and exit of one would cost as much
+            # as the task's own start. Doubling keeps it to a constant for each task.
+            run.tasks = [each for each in run.tasks if not each.done()]
+            run.crowd = max(CROWD, 2 * len(run.tasks))
     return task
 
 
