@@ -16,9 +16,13 @@ def test_a_percentile_is_one_of_the_values(percent: int, expected: int) -> None:
     assert percentile(list(range(100, 0, -1)), percent) == expected
 
 
-def test_a_line_has_a_start_and_a_slope() -> None:
-    start, slope = resume._line({4: 5.4, 20: 7.0, 100: 15.0, 400: 45.0})
-    assert (round(start, 6), round(slope, 6)) == (5.0, 0.1)
+def test_the_shares_of_a_resume_are_all_of_it() -> None:
+    samples = [resume.Sample(0.008, 0.006, 0.004, 0.010, 0.002) for _ in range(3)]
+    figures = resume._figures(samples, commit=0.001, apart=resume.Apart(rebuild=0.002, replay=0.006))
+    assert figures["p50_ms"] == 30 and figures["claim_rebuild_replay_ms"] == 14
+    parts = {name: figures[f"{name}_ms"] for name in figures["shares"]}
+    assert parts == {"http": 8, "commit": 3, "broker": 5, "claim": 4, "rebuild": 2.5, "replay": 7.5}
+    assert sum(figures["shares"].values()) == pytest.approx(1, abs=0.003)
 
 
 def test_the_scripted_team_is_the_same_by_itself_and_as_a_document() -> None:
