@@ -17,7 +17,7 @@ from approvals.actions.requests import (
     contents,
     facts_of,
     iso,
-    lock_run,
+    lock_run_of,
     standing_votes,
     tell,
     vote_contents,
@@ -78,12 +78,11 @@ def decide(
 
     Raises access.NotFound, access.Forbidden (only reviewers decide), TooLate, AlreadyVoted, Changed, Invalid.
     """
-    found = access.get(ApprovalRequest.objects.only("run_id"), actor, pk=request_id)
+    run = lock_run_of(actor, request_id)
+    request = access.get(ApprovalRequest, actor, pk=request_id)  # after the lock: what it says then holds
     access.require(actor, "reviewer")
     if actor.id is None:
         raise access.Forbidden("Only people and their tokens decide.")
-    run = lock_run(found.run_id, actor.tenant.pk)
-    request = access.get(ApprovalRequest, actor, pk=request_id)  # again: what it says under the run's lock holds
     request.workflow = run.workflow  # joined there already, and shown next
     if request.status != RequestStatus.PENDING:
         raise TooLate(request)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -15,7 +16,8 @@ from approvals.models import ApprovalRequest, Vote
 from console.durable.steps import Ask, Verdict
 from console.runs import feed
 from console.runs.models import TERMINAL, Run
-from console.tenants import crypto
+from console.tenants import access, crypto
+from console.tenants.access import Actor
 
 Json = Any
 
@@ -81,10 +83,23 @@ def announce(run_id: UUID, ask: Ask) -> ApprovalRequest | None:
     return request
 
 
+# Without its revision, whose body is long and which an edit alone asks for.
+_LOCKED = Run.objects.select_for_update(no_key=True, of=("self",)).select_related("workflow")
+
+
 def lock_run(run_id: UUID, tenant_id: UUID | None = None) -> Run:
     """The run's row, locked against every other transition until this transaction ends. Raises Run.DoesNotExist."""
-    rows = Run.objects.select_for_update(no_key=True, of=("self",)).select_related("workflow", "revision", "tenant")
-    return rows.get(pk=run_id) if tenant_id is None else rows.get(pk=run_id, tenant=tenant_id)
+    return _LOCKED.get(pk=run_id) if tenant_id is None else _LOCKED.get(pk=run_id, tenant=tenant_id)
+
+
+def lock_run_of(actor: Actor, request_id: UUID | str) -> Run:
+    """The same for the run that a request of the actor's tenant belongs to. Raises access.NotFound."""
+    try:
+        run_of = access.all(ApprovalRequest, actor).filter(pk=request_id).values("run")
+        return _LOCKED.get(pk__in=run_of, tenant=actor.tenant.pk)
+    except (Run.DoesNotExist, ValidationError, ValueError, TypeError):
+        access.get(ApprovalRequest, actor, pk=request_id)  # raises: there is no run without it
+        raise
 
 
 def contents(request: ApprovalRequest) -> dict[str, Json]:

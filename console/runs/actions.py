@@ -259,8 +259,8 @@ def wake(run: Run | UUID) -> bool:
     if not rows:
         return False
     if rows[0].status == RunStatus.QUEUED:
+        wakeups.send_on_commit(run_id, resume=True)  # before what screens are told: somebody waits for this one
         feed.publish(rows[0].tenant_id, feed.run_topic(run_id), "status", status_payload(rows[0]))
-        wakeups.send_on_commit(run_id, resume=True)
     else:
         transaction.on_commit(lambda: feed.nudge(run_id), robust=True)
     return True

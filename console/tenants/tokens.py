@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db import connection
 from django.utils import timezone
 
 from console.tenants import scopes
 from console.tenants.access import Actor
-from console.tenants.models import ApiToken, Membership, ServiceAccount, Tenant, User
+from console.tenants.models import ApiToken, ServiceAccount, Tenant, User
 
 _SHAPE = re.compile(r"sayso_([0-9a-f]{32})_([A-Za-z0-9_-]{32,200})")
 _VISIBLE = 6  # characters of the secret that people see
@@ -85,27 +85,34 @@ def authenticate(bearer: str) -> Actor | None:
 
 def _actor(tenant_id: UUID, digest: str) -> Actor | None:
     now = timezone.now()
-    token = (
-        ApiToken.objects.select_related("tenant", "user", "service")
-        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), tenant_id=tenant_id, digest=digest, revoked_at=None)
-        .first()
-    )
-    if token is None:
+    with connection.cursor() as cursor:  # by hand: each call of the API asks, and the ORM takes longer than Postgres
+        cursor.execute(_LOOKUP, [tenant_id, digest, now])
+        found = cursor.fetchone()
+    if found is None:
         return None
-    holder: User | ServiceAccount
-    if token.user is not None:
-        # A token never outlives the role it was made for.
-        member = Membership.objects.filter(tenant_id=tenant_id, user_id=token.user_id, active=True, role=token.role)
-        if not token.user.is_active or not member.exists():
-            return None
-        holder = token.user
-    else:
-        assert token.service is not None  # noqa: S101 - a check constraint says so
-        if not token.service.active:
-            return None
-        holder = token.service
-    if token.last_used_at is None or now - token.last_used_at > _USED_EVERY:
+    token_id, role, used, user_id, username, first, last, holds, service_id, service, *tenant_row = found
+    if not holds:
+        return None
+    name: str = User(username=username, first_name=first, last_name=last).name if user_id else service
+    if used is None or now - used > _USED_EVERY:
         # The caller's transaction holds this row from here on: another call of the same token must not wait for it.
-        free = ApiToken.objects.filter(tenant_id=tenant_id, id=token.id).select_for_update(skip_locked=True)
+        free = ApiToken.objects.filter(tenant_id=tenant_id, id=token_id).select_for_update(skip_locked=True)
         ApiToken.objects.filter(id__in=free.values("id")).update(last_used_at=now)
-    return Actor(tenant=token.tenant, role=token.role, kind="token", id=holder.id, name=holder.name, token_id=token.id)
+    tenant = Tenant.from_db(connection.alias, ["id", "slug", "name", "is_demo", "created_at"], tenant_row)
+    return Actor(tenant=tenant, role=role, kind="token", id=user_id or service_id, name=name, token_id=token_id)
+
+
+# A token never outlives the role it was made for: its user must still hold it. Every token is of one user or service.
+_LOOKUP = """
+    SELECT k.id, k.role, k.last_used_at, u.id, u.username, u.first_name, u.last_name,
+           CASE WHEN u.id IS NULL THEN s.active ELSE u.is_active AND EXISTS (
+               SELECT 1 FROM tenants_membership m
+               WHERE m.tenant_id = k.tenant_id AND m.user_id = u.id AND m.active AND m.role = k.role
+           ) END,
+           s.id, s.name, t.id, t.slug, t.name, t.is_demo, t.created_at
+    FROM tenants_apitoken k
+    JOIN tenants_tenant t ON t.id = k.tenant_id
+    LEFT JOIN tenants_user u ON u.id = k.user_id
+    LEFT JOIN tenants_serviceaccount s ON s.id = k.service_id
+    WHERE k.tenant_id = %s AND k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %s)
+"""
