@@ -1,7 +1,9 @@
-"""What AutoGen 0.7.5 wastes and shouts, switched off knowingly and in this one place.
+"""What AutoGen 0.7.5 and the openai package waste and shout, switched off knowingly and in this one place.
 
-Its runtime serialises every message for traces and logs that nobody asked for, whatever the level: a third of a
-replay. It can be switched off by private names only, so ``tests/agents/test_quiet.py`` notices when they move.
+AutoGen's runtime serialises every message for traces and logs that nobody asked for, whatever the level: a third of a
+replay. The openai package walks through each message of each request against the types of its parameters, to rename
+and to format what never needs it in a chat: after two hundred turns that is four fifths of what a worker does. Both
+can be switched off by private names only, so ``tests/agents/test_quiet.py`` notices when they move.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any
 from autogen_agentchat.messages import BaseMessage
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
+from openai import NotGiven, Omit
+from openai.resources.chat.completions import completions
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from console.durable.loop import DropTornDown
@@ -44,6 +48,11 @@ def _no_payload(self: Any, message: Any) -> str:
     return ""
 
 
+async def _as_it_is(data: Any, expected_type: object) -> Any:
+    """The parameters of a chat completion without those that were not given: what the package's walk comes to."""
+    return {name: value for name, value in data.items() if not isinstance(value, NotGiven | Omit)}
+
+
 def _short(self: Any) -> str:
     return f"<{type(self).__name__} of {self.source}>"
 
@@ -53,6 +62,7 @@ def hush() -> None:
     TraceHelper.trace_block = _trace_block  # type: ignore[method-assign,assignment]
     runtime.SingleThreadedAgentRuntime._create_otel_attributes = _no_attributes  # type: ignore[method-assign,assignment]
     runtime.SingleThreadedAgentRuntime._try_serialize = _no_payload  # type: ignore[method-assign]
+    completions.async_maybe_transform = _as_it_is  # type: ignore[assignment]
     # The runtime formats each message into a log line before it asks whether anybody wants the line.
     BaseMessage.__repr__ = _short  # type: ignore[method-assign]
     for name in LOGGERS:
@@ -73,6 +83,7 @@ _STOCK: Any = (
     runtime.SingleThreadedAgentRuntime._create_otel_attributes,
     runtime.SingleThreadedAgentRuntime._try_serialize,
     BaseMessage.__repr__,
+    completions.async_maybe_transform,
 )
 
 
@@ -82,7 +93,8 @@ def loud() -> Iterator[None]:
     stock: Any = runtime.SingleThreadedAgentRuntime
     helper: Any = TraceHelper
     message: Any = BaseMessage
-    helper.trace_block, stock._create_otel_attributes, stock._try_serialize, message.__repr__ = _STOCK
+    helper.trace_block, stock._create_otel_attributes, stock._try_serialize, message.__repr__, walk = _STOCK
+    completions.async_maybe_transform = walk
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from importlib.metadata import version
@@ -12,6 +13,9 @@ from autogen_core import SingleThreadedAgentRuntime
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
 from autogen_ext.models.openai import OpenAIChatCompletionClient
+from openai import not_given, omit
+from openai.resources.chat.completions import completions
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
 from console.agents import quiet
 from tests.agents.stage import World, agent, never, team
@@ -31,6 +35,29 @@ def test_the_private_names_are_where_they_were() -> None:
     assert repr(TextMessage(source="a", content="hello")) == "<TextMessage of a>"
     client = OpenAIChatCompletionClient(model="gpt-4o-mini", api_key="k")
     assert client._resolved_model != "gpt-4o-mini"  # what trust_model_name is there for
+
+
+def test_a_request_to_a_model_is_what_the_package_would_make_of_it() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "dig", "arguments": "{}"}}
+    given = {
+        "model": "m",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "messages": [
+            {"role": "system", "content": "Dig."},
+            {"role": "user", "name": "user", "content": [{"type": "text", "text": "there"}]},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "1", "content": "dug"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "dig", "parameters": {"type": "object"}, "strict": False}}],
+        "top_p": omit,
+        "user": not_given,
+    }
+    expected = CompletionCreateParamsStreaming
+    with quiet.loud():
+        walked = asyncio.run(completions.async_maybe_transform(given, expected))
+    assert completions.async_maybe_transform is quiet._as_it_is
+    assert asyncio.run(quiet._as_it_is(given, expected)) == walked
 
 
 def test_a_run_that_is_torn_down_is_quiet_and_a_real_fault_is_not(caplog: pytest.LogCaptureFixture) -> None:
