@@ -33,7 +33,8 @@ from console.runs import feed, writing
 
 log = logging.getLogger(__name__)
 
-LINGER = 0.02  # seconds that an event may wait for company
+LINGER = 0.05  # seconds that an event may wait for company
+CROWD = 200  # events that wait no longer
 
 
 class JournalError(Exception):
@@ -56,7 +57,7 @@ class Entry:
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[None] | None = None
     error: BaseException | None = None
-    due: float = 0.0  # of an event: the monotonic time until which it may wait for a step
+    due: float = 0.0  # of an event: the monotonic time until which it may wait for others
     seq: int | None = None  # of a written event
 
 
@@ -65,6 +66,7 @@ class Writer:
 
     def __init__(self, batch_limit: int = 500) -> None:
         self._entries: collections.deque[Entry] = collections.deque()
+        self._events: collections.deque[Entry] = collections.deque()
         self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each reason to write now
         self._timed: asyncio.AbstractEventLoop | None = None  # the loop whose timer will call for waiting events
         self._limit = batch_limit
@@ -75,26 +77,27 @@ class Writer:
         self._thread.start()
 
     def submit(self, entry: Entry) -> None:
-        """Queue an entry; entries of one run are written in this order. Call it on the loop.
+        """Queue an entry; steps of one run are written in this order, and so are its events. Call it on the loop.
 
-        Nobody waits for an event: it lingers a moment for a step to share its transaction, and wakes nobody.
+        Somebody waits for a step: it is written at once, by itself. Nobody waits for an event, so it wakes nobody and
+        lingers for others to share a transaction with, behind the steps it tells of; a barrier has them written.
         """
         if entry.what != "event":
             self._entries.append(entry)
             self._calls.put(None)
             return
         entry.due = time.monotonic() + LINGER
-        self._entries.append(entry)
+        self._events.append(entry)
         loop = asyncio.get_running_loop()
         if self._timed is not loop:
             self._timed = loop
             loop.call_later(LINGER, self._look, loop, context=contextvars.Context())
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the events written that no step came for."""
+        """Have the events written that have waited long enough."""
         self._timed = None
         try:
-            left = self._entries[0].due - time.monotonic()
+            left = self._events[0].due - time.monotonic()
         except IndexError:  # all written
             return
         if left <= 0:
@@ -110,27 +113,29 @@ class Writer:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._closing.is_set() or self._entries:
-            batch = self._gather()
+        while not self._closing.is_set() or self._entries or self._events:
+            if not self._closing.is_set():
+                self._calls.get()
+            batch = self._take(self._entries, self._limit)
+            if any(entry.what == "barrier" for entry in batch):
+                batch += self._take(self._events, len(self._events))
             if batch:
                 self._write(batch)
+            if self._overdue():
+                self._write(self._take(self._events, self._limit))
+            if self._entries and self._calls.empty():  # more than a batch takes
+                self._calls.put(None)
         self._drop()
         self._hints.close()
 
-    def _gather(self) -> list[Entry]:
-        """Wait until somebody calls, and take what there is, up to the limit."""
-        if not self._closing.is_set():
-            self._calls.get()
-        entries = self._entries
-        batch = [entries.popleft() for _ in range(min(len(entries), self._limit))]
-        if not entries:
-            while not self._calls.empty():  # calls for what is in this batch; one that comes now finds nothing
-                self._calls.get_nowait()
-            if entries:  # came between the two
-                self._calls.put(None)
-        else:
-            self._calls.put(None)
-        return batch
+    @staticmethod
+    def _take(waiting: collections.deque[Entry], limit: int) -> list[Entry]:
+        """The first of those that wait, up to the limit."""
+        return [waiting.popleft() for _ in range(min(len(waiting), limit))]
+
+    def _overdue(self) -> bool:
+        events = self._events
+        return bool(events) and (self._closing.is_set() or len(events) >= CROWD or events[0].due <= time.monotonic())
 
     def _write(self, batch: list[Entry]) -> None:
         batch.sort(key=lambda entry: entry.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 
@@ -33,38 +34,36 @@ def write(connection: Connection, batch: Sequence[Entry]) -> None:
     late = [entry for entry in batch if entry.what == "late"]
     runs = list(dict.fromkeys(entry.run_id for entry in batch if entry.what != "late"))
     # All of it is encoded before anything is sent: what cannot be kept must not leave half a batch behind.
-    writing = [runs, *_appended(appends), *_told(events)]
-    settling = _settled(settles)
-    evidence = [_evidence(entry) for entry in late]
+    statements: list[tuple[str, list[Any]]] = [(_ROLE, [SYSTEM]), (_LOCK, [runs])]
+    statements += [(_APPEND, _appended(appends))] if appends else []
+    statements += [(_SETTLE, _settled(settles))] if settles else []
+    statements += [(_TELL, _told(events))] if events else []
+    statements += [(_LATE, _evidence(entry)) for entry in late]
     try:
         with connection.pipeline(), psycopg.Transaction(connection):
-            connection.execute(_ROLE, [SYSTEM], prepare=True)
-            written = connection.execute(_WRITE, writing, prepare=True)
-            ended = connection.execute(_SETTLE, settling, prepare=True) if settles else None
-            for parameters in evidence:
-                connection.execute(_LATE, parameters)
+            results = {sql: connection.execute(sql, parameters, prepare=True) for sql, parameters in statements}
     except psycopg.Error:
         if not connection.closed and connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
             connection.rollback()
         raise
-    rows = written.fetchall()
-    tokens = {name: number for what, name, number in rows if what == "run"}
-    _fence(batch, tokens)
-    if ended is not None:
-        found = set(ended.fetchall())
+    _fence(batch, dict(results[_LOCK].fetchall()))
+    if settles:
+        found = set(results[_SETTLE].fetchall())
         for entry in settles:
             if entry.error is None and (entry.run_id, _step(entry).seq) not in found:
                 entry.error = Fenced(f"run {entry.run_id}: step {_step(entry).seq} was settled by somebody else")
-    kept = sorted((entry for entry in events if entry.error is None), key=lambda entry: str(entry.run_id))
-    seqs = sorted((name, number) for what, name, number in rows if what == "event")
-    for entry, (_, seq) in zip(kept, seqs, strict=True):
-        entry.seq = seq
+    if events:
+        kept = sorted(
+            (entry for entry in events if entry.error is None), key=lambda entry: feed.run_topic(entry.run_id)
+        )
+        for entry, (_, seq) in zip(kept, sorted(results[_TELL].fetchall()), strict=True):
+            entry.seq = seq
 
 
-def _fence(batch: Sequence[Entry], tokens: dict[str, int]) -> None:
+def _fence(batch: Sequence[Entry], tokens: dict[UUID, int]) -> None:
     """Give an error to whatever came under another token than the one that the run's row was locked with."""
     for entry in batch:
-        if entry.what != "late" and tokens.get(str(entry.run_id)) != entry.token:
+        if entry.what != "late" and tokens.get(entry.run_id) != entry.token:
             entry.error = Fenced(f"run {entry.run_id}: token {entry.token} is stale")
 
 
@@ -192,52 +191,29 @@ def _told(entries: Sequence[Entry]) -> list[Any]:
 
 _ROLE = "SELECT set_config('role', %s, true)"
 
-# ``held`` locks the runs that are still being advanced until the end of the transaction, and gives their tokens as they
-# are once the lock is there; nothing is written for a run under another token than that.
+# Holds the runs that are still being advanced until the end of the transaction. The statements behind it see them as
+# they are once the lock is there, and write for no run under another token than its row's.
+_LOCK = "SELECT id, token FROM runs_run WHERE id = ANY(%s::uuid[]) AND status = 'running' ORDER BY id FOR SHARE"
+
 # Facts travel as one JSON text, which is far cheaper to write than an array a column; sealed bytes as binary arrays.
-_WRITE = """
-WITH held AS MATERIALIZED (
-    SELECT id, token FROM runs_run WHERE id = ANY(%s::uuid[]) AND status = 'running' ORDER BY id FOR SHARE
-), new AS (
+_APPEND = """
+WITH new AS (
     SELECT n.*, p.request, p.result
     FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, tenant_id uuid, seq int, settled int, scope text,
         n int, kind text, status text, safety text, name text, agent text, digest text, key text, verdict jsonb,
         attempts jsonb, usage jsonb, cost numeric, inherited bool, started_at timestamptz, ended_at timestamptz,
         token bigint)
     JOIN unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS p(request, result, place) USING (place)
-    JOIN held ON held.id = n.run_id AND held.token = n.token
+    JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
 ), facts AS (
     INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
                            verdict, attempts, usage, cost, inherited, started_at, ended_at, token)
     SELECT run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key, verdict,
            attempts, usage, cost, inherited, started_at, ended_at, token
     FROM new
-), said AS (
-    INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
-    SELECT run_id, tenant_id, seq, request, result FROM new
-), event AS (
-    SELECT 'run:' || n.run_id AS topic, n.place, n.tenant_id, n.kind, n.index, n.at, p.sealed
-    FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, token bigint, tenant_id uuid, kind text, index int,
-        at timestamptz)
-    JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(sealed, place) USING (place)
-    JOIN held ON held.id = n.run_id AND held.token = n.token
-), counts AS (
-    SELECT topic, tenant_id, COUNT(*) AS many FROM event GROUP BY topic, tenant_id
-), topics AS (
-    INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq)
-    SELECT topic, tenant_id, many FROM counts ORDER BY topic
-    ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + EXCLUDED.last_seq
-    RETURNING name, last_seq
-), told AS (
-    INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
-    SELECT event.topic, topics.last_seq - counts.many + ROW_NUMBER() OVER (PARTITION BY event.topic ORDER BY event.place),
-           event.tenant_id, event.kind, event.index, event.sealed, event.at
-    FROM event JOIN counts USING (topic) JOIN topics ON topics.name = event.topic
-    RETURNING topic, seq
 )
-SELECT 'run', id::text, token FROM held
-UNION ALL
-SELECT 'event', topic, seq FROM told
+INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
+SELECT run_id, tenant_id, seq, request, result FROM new
 """
 
 _SETTLE = """
@@ -246,7 +222,7 @@ WITH new AS (
     FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, seq int, settled int, status text, attempts jsonb,
         usage jsonb, cost numeric, started_at timestamptz, ended_at timestamptz, token bigint, verdict jsonb)
     JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(result, place) USING (place)
-    JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'  -- locked by now
+    JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
 ), facts AS (
     UPDATE runs_step s SET settled = new.settled, status = new.status, attempts = new.attempts,
         usage = new.usage, cost = new.cost, started_at = new.started_at, ended_at = new.ended_at,
@@ -261,3 +237,25 @@ SELECT run_id, seq FROM facts
 """
 
 _LATE = "UPDATE runs_steppayload SET evidence = %s WHERE run_id = %s AND seq = %s AND evidence IS NULL"
+
+_TELL = """
+WITH new AS (
+    SELECT 'run:' || n.run_id AS topic, n.place, n.tenant_id, n.kind, n.index, n.at, p.sealed
+    FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, token bigint, tenant_id uuid, kind text, index int,
+        at timestamptz)
+    JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(sealed, place) USING (place)
+    JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
+), counts AS (
+    SELECT topic, tenant_id, COUNT(*) AS many FROM new GROUP BY topic, tenant_id
+), topics AS (
+    INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq)
+    SELECT topic, tenant_id, many FROM counts ORDER BY topic
+    ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + EXCLUDED.last_seq
+    RETURNING name, last_seq
+)
+INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
+SELECT new.topic, topics.last_seq - counts.many + ROW_NUMBER() OVER (PARTITION BY new.topic ORDER BY new.place),
+       new.tenant_id, new.kind, new.index, new.sealed, new.at
+FROM new JOIN counts USING (topic) JOIN topics ON topics.name = new.topic
+RETURNING topic, seq
+"""
