@@ -107,7 +107,7 @@ def list_revisions(
 
 
 @router.post("/workflows/{slug}/revisions", response={201: MadeOut}, summary="Make a revision; new runs take it")
-def create_revision(request: HttpRequest, slug: str, body: Annotated[dict[str, Json], Body()]) -> Any:
+def create_revision(request: HttpRequest, slug: str, body: Annotated[Json, Body()]) -> Any:
     actor = actor_of(request)
     workflow = _workflow(actor, slug)
     try:

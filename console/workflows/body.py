@@ -29,7 +29,7 @@ def examine(body: Json) -> tuple[dict[str, Json] | None, list[Finding]]:
     Normalised: the team as ``documents.normalise`` keeps it; of the rest, what was given, and nothing else.
     """
     if not isinstance(body, dict):
-        return None, [Finding("$", "must be an object with a team")]
+        return None, [Finding("$.team", "is missing: a revision is an object with a team")]
     rest = {key: value for key, value in body.items() if key != "team"}
     fault = shape_fault(rest)
     if fault:

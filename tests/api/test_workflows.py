@@ -118,6 +118,15 @@ def test_a_body_without_a_team(desk: Desk) -> None:
     assert revise(desk, {}).status_code == 422
 
 
+@pytest.mark.parametrize("body", ["[]", "null", '"x"', "5"])
+def test_a_body_that_is_no_object_has_its_path_too(desk: Desk, body: str) -> None:
+    address = "/api/v1/workflows/refund-desk/revisions"
+    answer = desk.house.admin.api.client.post(address, body, content_type="application/json")
+    assert (answer.status_code, answer["Content-Type"]) == (422, "application/problem+json")
+    assert [each["path"] for each in answer.json()["errors"]] == ["$.team"]
+
+
+
 def test_a_credential_keeps_its_key(desk: Desk) -> None:
     api = desk.house.admin.api
     put = {"provider": "openai", "base_url": "https://api.example.com/v1", "api_key": "sk-very-secret"}
