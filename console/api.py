@@ -20,12 +20,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, re_path
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 from ninja.security import HttpBearer
 
 from approvals import reading
 from approvals.actions import Conflict, Invalid, TooLate
 from approvals.api import router as approvals
+from console import openapi
 from console.paging import BadCursor
 from console.runs import actions as run_actions
 from console.runs.api import router as runs
@@ -59,6 +61,11 @@ class StrictParser(Parser):
 
 class Api(NinjaAPI):
     """django-ninja, with problem documents also for a wrong method and an unknown path."""
+
+    def get_openapi_schema(self, **place: Any) -> OpenAPISchema:  # type: ignore[override]  # hands all of it on
+        schema = super().get_openapi_schema(**place)
+        openapi.complete(schema)
+        return schema
 
     def _get_urls(self) -> list[URLResolver | URLPattern]:
         urls = [_guarded(url) for url in super()._get_urls()]

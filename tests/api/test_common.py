@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -201,6 +203,26 @@ def test_the_openapi_document_is_open_and_complete(db: None) -> None:
             address = address.replace(ours, theirs)
         assert (address, method) in listed
     assert response.json()["components"]["securitySchemes"]
+
+
+def test_the_openapi_document_says_what_can_go_wrong_and_how_to_send_twice(db: None) -> None:
+    document = Client().get("/api/v1/openapi.json").json()
+    assert document["openapi"].startswith("3.1.")
+    ids = [call["operationId"] for calls in document["paths"].values() for call in calls.values()]
+    assert len(set(ids)) == len(ids)
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            names = {each["name"] for each in call["parameters"]}
+            assert set(re.findall(r"{(\w+)}", path)) <= names, path
+            assert ("Idempotency-Key" in names) == (method in ("post", "put")), path
+            assert {"401", "403", "429"} <= set(call["responses"]) and "default" not in call["responses"]
+            assert ("404" in call["responses"]) or "{" not in path
+            for status, response in call["responses"].items():
+                kind = "application/json" if status < "300" else "application/problem+json"
+                assert list(response["content"]) == [kind] and response["description"], (path, status)
+    text = json.dumps(document)
+    for reference in re.findall(r'"#/components/schemas/(\w+)"', text):
+        assert reference in document["components"]["schemas"]
 
 
 @pytest.mark.parametrize("address", ["runs", "approvals", "workflows"])
