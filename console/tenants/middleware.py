@@ -56,7 +56,7 @@ class TenantMiddleware:
             response = self.get_response(request)
             if response.status_code >= 400:
                 transaction.set_rollback(True)
-            return response
+            return _kept_nowhere(response)
 
     def _page(self, request: HttpRequest) -> HttpResponseBase:
         user = request.user
@@ -73,7 +73,7 @@ class TenantMiddleware:
                 response = self.get_response(request)
                 if response.status_code >= 500:
                     transaction.set_rollback(True)
-                return response
+                return _kept_nowhere(response)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         if getattr(request, "belongs_nowhere", False):
@@ -111,6 +111,12 @@ def bearer_of(header: str) -> str | None:
     """The token in an Authorization header."""
     kind, _, token = header.partition(" ")
     return token.strip() if kind.lower() == "bearer" and token.strip() else None
+
+
+def _kept_nowhere(response: HttpResponseBase) -> HttpResponseBase:
+    """What a tenant is shown is in no cache: not a proxy's, and not the browser's after somebody has logged out."""
+    response.headers.setdefault("Cache-Control", "private, no-store")
+    return response
 
 
 def _unauthorized(detail: str) -> HttpResponse:

@@ -44,6 +44,12 @@ def test_a_member_is_an_actor(world):
     }  # fmt: skip
 
 
+def test_what_a_tenant_is_shown_is_kept_in_no_cache(world):
+    assert world.northwind.reviewer.client.get("/who/")["Cache-Control"] == "private, no-store"
+    assert world.northwind.reviewer.api.get("/api/nothing/")["Cache-Control"] == "private, no-store"
+    assert "Cache-Control" not in Client().get("/healthz")
+
+
 def test_logging_in_renews_the_session_and_logging_out_is_a_post(world):
     client = Client()
     client.cookies["sayso_session"] = "fixed-by-somebody-else-0000000000"
