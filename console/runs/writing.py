@@ -9,7 +9,7 @@ import psycopg
 
 from console.durable.errors import Fenced
 from console.durable.steps import Step
-from console.runs import feed, record
+from console.runs import batches, feed, record
 from console.tenants import crypto
 from console.tenants.roles import SYSTEM
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from console.runs.writer import Entry
 
 Connection = psycopg.Connection[Any]
+
+FEW = 4  # steps that are written by a statement each
 
 
 def write(connection: Connection, batch: Sequence[Entry]) -> None:
@@ -34,36 +36,35 @@ def write(connection: Connection, batch: Sequence[Entry]) -> None:
     late = [entry for entry in batch if entry.what == "late"]
     runs = list(dict.fromkeys(entry.run_id for entry in batch if entry.what != "late"))
     # All of it is encoded before anything is sent: what cannot be kept must not leave half a batch behind.
-    statements: list[tuple[str, list[Any]]] = [(_ROLE, [SYSTEM]), (_LOCK, [runs])]
-    statements += [(_APPEND, _appended(appends))] if appends else []
+    statements: list[batches.Statement] = [(_ROLE, [SYSTEM.encode()]), (_LOCK, [_ids(runs)])]
+    statements += _appending(appends)
     statements += [(_SETTLE, _settled(settles))] if settles else []
     statements += [(_TELL, _told(events))] if events else []
     statements += [(_LATE, _evidence(entry)) for entry in late]
-    try:
-        with connection.pipeline(), psycopg.Transaction(connection):
-            results = {sql: connection.execute(sql, parameters, prepare=True) for sql, parameters in statements}
-    except psycopg.Error:
-        if not connection.closed and connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
-            connection.rollback()
-        raise
-    _fence(batch, dict(results[_LOCK].fetchall()))
-    if settles:
-        found = set(results[_SETTLE].fetchall())
-        for entry in settles:
-            if entry.error is None and (entry.run_id, _step(entry).seq) not in found:
-                entry.error = Fenced(f"run {entry.run_id}: step {_step(entry).seq} was settled by somebody else")
+    rows = dict(zip([sql for sql, _ in statements], batches.send(connection, statements), strict=True))
+    _fence(batch, {(name, number) for name, number in rows[_LOCK]})
+    for entry in settles:
+        if entry.error is None and (_id(entry), b"%d" % _step(entry).seq) not in rows[_SETTLE]:
+            entry.error = Fenced(f"run {entry.run_id}: step {_step(entry).seq} was settled by somebody else")
     if events:
-        kept = sorted(
-            (entry for entry in events if entry.error is None), key=lambda entry: feed.run_topic(entry.run_id)
-        )
-        for entry, (_, seq) in zip(kept, sorted(results[_TELL].fetchall()), strict=True):
-            entry.seq = seq
+        kept = sorted((entry for entry in events if entry.error is None), key=_id)
+        seqs = sorted((topic, int(seq or 0)) for topic, seq in rows[_TELL])
+        for entry, (_, number) in zip(kept, seqs, strict=True):
+            entry.seq = number
 
 
-def _fence(batch: Sequence[Entry], tokens: dict[UUID, int]) -> None:
-    """Give an error to whatever came under another token than the one that the run's row was locked with."""
+def _id(entry: Entry) -> bytes:
+    return str(entry.run_id).encode()
+
+
+def _ids(runs: Sequence[UUID]) -> bytes:
+    return b"{%s}" % ",".join(map(str, runs)).encode()
+
+
+def _fence(batch: Sequence[Entry], tokens: set[tuple[bytes | None, bytes | None]]) -> None:
+    """Give an error to whatever came under another token than the one that its run's row was locked with."""
     for entry in batch:
-        if entry.what != "late" and tokens.get(entry.run_id) != entry.token:
+        if entry.what != "late" and (_id(entry), b"%d" % entry.token) not in tokens:
             entry.error = Fenced(f"run {entry.run_id}: token {entry.token} is stale")
 
 
@@ -107,42 +108,58 @@ def _step(entry: Entry) -> Step:
     return entry.step
 
 
-def _appended(entries: Sequence[Entry]) -> list[Any]:
-    """Parameters of the new steps: facts, requests, results."""
-    steps = [(entry, _step(entry)) for entry in entries]
-    rows = [
-        {
-            "place": place,
-            "run_id": str(e.run_id),
-            "tenant_id": str(e.tenant_id),
-            "seq": s.seq,
-            "settled": s.settled,
-            "scope": s.scope,
-            "n": s.n,
-            "kind": s.kind,
-            "status": s.status,
-            "safety": s.safety,
-            "name": s.name[:200],
-            "agent": s.agent[:200],
-            "digest": s.digest,
-            "key": s.key[:200],
-            "verdict": s.verdict,
-            "attempts": s.attempts,
-            "usage": s.usage,
-            "cost": s.cost,
-            "inherited": s.inherited,
-            "started_at": s.started_at.isoformat(),
-            "ended_at": s.ended_at.isoformat() if s.ended_at else None,
-            "token": e.token,
-        }
-        for place, (e, s) in enumerate(steps, 1)
-    ]
-    requests = [record.seal_request(e.tenant_id, s) for e, s in steps]
-    results = [record.seal_outcome(e.tenant_id, s) for e, s in steps]
-    return [record.facts(rows), requests, results]
+def _appending(entries: Sequence[Entry]) -> list[batches.Statement]:
+    """The statements of the new steps: a plain one each while they are few, as one set when they are many."""
+    if len(entries) <= FEW:
+        return [(_APPEND_ONE, [*map(_text, _facts(entry).values()), _payload([entry])]) for entry in entries]
+    rows = [{"place": place, **_facts(entry)} for place, entry in enumerate(entries, 1)]
+    return [(_APPEND, [_json(rows), _payload(entries)])]
 
 
-def _settled(entries: Sequence[Entry]) -> list[Any]:
+def _facts(entry: Entry) -> dict[str, Any]:
+    """A new row of runs_step: the columns of ``_STEP``, in its order."""
+    step = _step(entry)
+    return {
+        "run_id": str(entry.run_id),
+        "tenant_id": str(entry.tenant_id),
+        "seq": step.seq,
+        "settled": step.settled,
+        "scope": step.scope,
+        "n": step.n,
+        "kind": step.kind,
+        "status": step.status,
+        "safety": step.safety,
+        "name": step.name[:200],
+        "agent": step.agent[:200],
+        "digest": step.digest,
+        "key": step.key[:200],
+        "verdict": step.verdict,
+        "attempts": step.attempts,
+        "usage": step.usage,
+        "cost": step.cost,
+        "inherited": step.inherited,
+        "started_at": step.started_at.isoformat(),
+        "ended_at": step.ended_at.isoformat() if step.ended_at else None,
+        "token": entry.token,
+    }
+
+
+def _payload(entries: Sequence[Entry]) -> batches.Blobs:
+    """The requests of new steps, and their results behind them."""
+    steps = [(entry.tenant_id, _step(entry)) for entry in entries]
+    requests = [record.seal_request(tenant_id, step) for tenant_id, step in steps]
+    return batches.blobs([*requests, *(record.seal_outcome(tenant_id, step) for tenant_id, step in steps)])
+
+
+def _text(value: Any) -> bytes | None:
+    """A fact as the text of a parameter; a NUL is no text for Postgres."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode()
+    text = record.facts(value)
+    return None if text is None else text.encode()
+
+
+def _settled(entries: Sequence[Entry]) -> list[bytes]:
     """Parameters of the ends of steps: facts, results."""
     steps = [(entry, _step(entry)) for entry in entries]
     rows = [
@@ -163,15 +180,20 @@ def _settled(entries: Sequence[Entry]) -> list[Any]:
         for place, (e, s) in enumerate(steps, 1)
     ]
     results = [record.seal_outcome(e.tenant_id, s) for e, s in steps]
-    return [record.facts(rows), results]
+    return [_json(rows), batches.blobs(results)]
 
 
-def _evidence(entry: Entry) -> list[Any]:
+def _evidence(entry: Entry) -> list[bytes]:
     step = _step(entry)
-    return [record.seal_outcome(entry.tenant_id, step, "step.evidence"), entry.run_id, step.seq]
+    sealed = record.seal_outcome(entry.tenant_id, step, "step.evidence")
+    return [batches.blobs([sealed]), _id(entry), b"%d" % step.seq]
 
 
-def _told(entries: Sequence[Entry]) -> list[Any]:
+def _json(rows: list[dict[str, Any]]) -> bytes:
+    return (record.facts(rows) or "[]").encode()
+
+
+def _told(entries: Sequence[Entry]) -> list[bytes]:
     """Parameters of the new events: facts, payloads."""
     rows = [
         {
@@ -186,42 +208,54 @@ def _told(entries: Sequence[Entry]) -> list[Any]:
         for place, e in enumerate(entries, 1)
     ]
     sealed = [crypto.seal(e.tenant_id, "feed", e.text.encode()) for e in entries]
-    return [record.facts(rows), sealed]
+    return [_json(rows), batches.blobs(sealed)]
 
 
-_ROLE = "SELECT set_config('role', %s, true)"
+_ROLE = "SELECT set_config('role', $1, true)"
 
 # Holds the runs that are still being advanced until the end of the transaction. The statements behind it see them as
 # they are once the lock is there, and write for no run under another token than its row's.
-_LOCK = "SELECT id, token FROM runs_run WHERE id = ANY(%s::uuid[]) AND status = 'running' ORDER BY id FOR SHARE"
+_LOCK = "SELECT id, token FROM runs_run WHERE id = ANY($1::uuid[]) AND status = 'running' ORDER BY id FOR SHARE"
 
-# Facts travel as one JSON text, which is far cheaper to write than an array a column; sealed bytes as binary arrays.
-_APPEND = """
-WITH new AS (
-    SELECT n.*, p.request, p.result
-    FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, tenant_id uuid, seq int, settled int, scope text,
-        n int, kind text, status text, safety text, name text, agent text, digest text, key text, verdict jsonb,
-        attempts jsonb, usage jsonb, cost numeric, inherited bool, started_at timestamptz, ended_at timestamptz,
-        token bigint)
-    JOIN unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS p(request, result, place) USING (place)
-    JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
+_STEP = {
+    "run_id": "uuid", "tenant_id": "uuid", "seq": "int", "settled": "int", "scope": "text", "n": "int", "kind": "text",
+    "status": "text", "safety": "text", "name": "text", "agent": "text", "digest": "text", "key": "text",
+    "verdict": "jsonb", "attempts": "jsonb", "usage": "jsonb", "cost": "numeric", "inherited": "bool",
+    "started_at": "timestamptz", "ended_at": "timestamptz", "token": "bigint",
+}  # fmt: skip
+_COLUMNS = ", ".join(_STEP)
+
+_APPEND_ONE = f"""
+WITH held AS (
+    SELECT id FROM runs_run WHERE id = $1::uuid AND token = ${len(_STEP)}::bigint AND status = 'running'
 ), facts AS (
-    INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
-                           verdict, attempts, usage, cost, inherited, started_at, ended_at, token)
-    SELECT run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key, verdict,
-           attempts, usage, cost, inherited, started_at, ended_at, token
-    FROM new
+    INSERT INTO runs_step ({_COLUMNS})
+    SELECT {", ".join(f"${place}::{kind}" for place, kind in enumerate(_STEP.values(), 1))} FROM held
 )
 INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
-SELECT run_id, tenant_id, seq, request, result FROM new
-"""
+SELECT $1::uuid, $2::uuid, $3::int, (${len(_STEP) + 1}::bytea[])[1], (${len(_STEP) + 1}::bytea[])[2] FROM held
+"""  # noqa: S608
+
+# Facts travel as one JSON text, which is far cheaper to write than an array a column; sealed bytes as binary arrays.
+_APPEND = f"""
+WITH new AS (
+    SELECT n.*, ($2::bytea[])[place] AS request, ($2::bytea[])[place + COUNT(*) OVER ()] AS result
+    FROM json_to_recordset($1::json) AS n(place int, {", ".join(f"{name} {kind}" for name, kind in _STEP.items())})
+), good AS (
+    SELECT new.* FROM new JOIN runs_run r ON r.id = new.run_id AND r.token = new.token AND r.status = 'running'
+), facts AS (
+    INSERT INTO runs_step ({_COLUMNS}) SELECT {_COLUMNS} FROM good
+)
+INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result)
+SELECT run_id, tenant_id, seq, request, result FROM good
+"""  # noqa: S608
 
 _SETTLE = """
 WITH new AS (
     SELECT n.*, p.result
-    FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, seq int, settled int, status text, attempts jsonb,
+    FROM json_to_recordset($1::json) AS n(place bigint, run_id uuid, seq int, settled int, status text, attempts jsonb,
         usage jsonb, cost numeric, started_at timestamptz, ended_at timestamptz, token bigint, verdict jsonb)
-    JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(result, place) USING (place)
+    JOIN unnest($2::bytea[]) WITH ORDINALITY AS p(result, place) USING (place)
     JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
 ), facts AS (
     UPDATE runs_step s SET settled = new.settled, status = new.status, attempts = new.attempts,
@@ -236,14 +270,17 @@ WITH new AS (
 SELECT run_id, seq FROM facts
 """
 
-_LATE = "UPDATE runs_steppayload SET evidence = %s WHERE run_id = %s AND seq = %s AND evidence IS NULL"
+_LATE = (
+    "UPDATE runs_steppayload SET evidence = ($1::bytea[])[1] WHERE run_id = $2::uuid AND seq = $3::int"
+    " AND evidence IS NULL"
+)
 
 _TELL = """
 WITH new AS (
     SELECT 'run:' || n.run_id AS topic, n.place, n.tenant_id, n.kind, n.index, n.at, p.sealed
-    FROM json_to_recordset(%s::json) AS n(place bigint, run_id uuid, token bigint, tenant_id uuid, kind text, index int,
+    FROM json_to_recordset($1::json) AS n(place bigint, run_id uuid, token bigint, tenant_id uuid, kind text, index int,
         at timestamptz)
-    JOIN unnest(%b::bytea[]) WITH ORDINALITY AS p(sealed, place) USING (place)
+    JOIN unnest($2::bytea[]) WITH ORDINALITY AS p(sealed, place) USING (place)
     JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
 ), counts AS (
     SELECT topic, tenant_id, COUNT(*) AS many FROM new GROUP BY topic, tenant_id
