@@ -1,0 +1,59 @@
+"""What a resumed run hears of decisions: what was read with its claim at first, the database from then on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from console.durable.steps import Ask, Decision
+from console.hosting.database import Database
+from console.hosting.gates import HostGates
+from console.runs.models import Run
+
+APPROVED = Decision("approve", by="Rita Reviewer", request="1", at="2026-01-01T00:00:00Z", digest="d")
+LATER = Decision("reject", by="Rita Reviewer", request="2", at="2026-01-01T00:00:01Z", digest="d")
+
+
+class Counting:
+    """A database in which the second request has been decided by now."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def run(self, work: Callable[..., Any], run: Run, asks: list[Ask]) -> Any:
+        self.asked += 1
+        return 7, None, [(ask, LATER) for ask in asks if ask.scope == "b/review"]
+
+
+def ask(scope: str) -> Ask:
+    return Ask(scope, 1, "tool", "d", {}, "agent", "tool")
+
+
+def gates(database: Counting) -> HostGates:
+    found = {("a/review", 1): APPROVED, ("b/review", 1): None}
+    return HostGates(cast(Database, database), Run(), 5, None, found)
+
+
+def test_the_first_look_needs_no_database_and_the_second_does() -> None:
+    database, both = Counting(), [ask("b/review"), ask("a/review")]
+    held = gates(database)
+    assert asyncio.run(held.decisions(both)) == [(both[1], APPROVED)]
+    assert (database.asked, held.wake_seen) == (0, 5)
+    assert asyncio.run(held.decisions(both)) == [(both[0], LATER)]
+    assert (database.asked, held.wake_seen) == (1, 7)
+
+
+def test_a_gate_that_the_claim_did_not_see_is_looked_up() -> None:
+    database = Counting()
+    held = gates(database)
+    assert asyncio.run(held.decisions([ask("a/review"), ask("new")])) == []
+    assert (database.asked, held.wake_seen) == (1, 7)
+
+
+def test_what_was_read_is_forgotten_when_the_run_was_woken_since() -> None:
+    database = Counting()
+    held = gates(database)
+    held.forget()
+    assert asyncio.run(held.decisions([ask("b/review")])) == [(ask("b/review"), LATER)]
+    assert database.asked == 1
