@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.utils import timezone
 
 from approvals import fields, listing, reading
+from approvals.actions.requests import vote_contents
 from approvals.arguments import first_fault
 from approvals.models import ApprovalRequest, Sighting, Vote
 from approvals.rules import duration as rule_duration
@@ -31,7 +32,8 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
     """What templates/approvals/_card.html draws. ``typed`` is a form that was refused, ``edit`` is "", "1" or "json"."""
     shown = reading.many([row])[0]
     content, arguments = shown["content"], shown["arguments"]
-    votes = list(Vote.objects.filter(tenant=row.tenant_id, request=row).order_by("at", "id"))
+    said = list(Vote.objects.filter(tenant=row.tenant_id, request=row).order_by("at", "id"))
+    votes = [vote for vote in said if vote.verdict != "escalate"]
     standing = {vote.voter_id: vote for vote in votes if not vote.voided}
     item = listing.item(row, len(standing))
     faults = _faults(content, arguments) if row.kind == "tool" else []
@@ -46,6 +48,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "why": row.reason or "A person decides here.",
         "votes": votes if row.approvers > 1 or any(vote.voided for vote in votes) else [],
         "quorum": _quorum(actor, row, standing),
+        "escalated": _escalated(row, said),
         "faults": faults,
         "rows": _rows(arguments, content, row.title),
         "raw": arguments.get(UNPARSABLE, arguments) if isinstance(arguments, dict) else arguments,
@@ -78,6 +81,17 @@ def mark(card: dict[str, Any], field: str, message: str) -> None:
     for one in card.get("fields") or []:
         if field == one.name or field.startswith((f"{one.name}.", f"{one.name}[")):
             one.error = message
+
+
+def _escalated(row: ApprovalRequest, said: Sequence[Vote]) -> str:
+    """Who passed it on, and with what words; time does so too."""
+    if row.escalated_at is None:
+        return ""
+    for vote in said:
+        if vote.verdict == "escalate":
+            reason = vote_contents(vote).get("reason")
+            return f"{vote.voter_name} escalated it: {reason}" if reason else f"{vote.voter_name} escalated it."
+    return "Nobody answered in time, so it was escalated."
 
 
 def approve_label(row: ApprovalRequest, votes: int) -> str:

@@ -62,7 +62,9 @@ def _one(request: ApprovalRequest, votes: Sequence[Vote]) -> dict[str, Json]:
         "digest": table.digest,
         "content": content,
         "status": request.status,
-        "verdicts": list(VERDICTS[request.kind]) if pending else [],
+        "verdicts": [
+            each for each in VERDICTS[request.kind] if pending and not (each == "escalate" and request.escalated_at)
+        ],
         "votes": [
             {
                 "by": vote.voter_name,

@@ -267,6 +267,15 @@ def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) ->
         raise AlreadyVoted(request, f"This was already escalated at {request.escalated_at:%H:%M:%S UTC on %Y-%m-%d}.")
     request.escalated_at = timezone.now()
     ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id).update(escalated_at=request.escalated_at)
+    Vote.objects.create(  # it counts for nothing, so it is void; the words are for whoever decides in the end
+        tenant_id=request.tenant_id,
+        request=request,
+        voter_id=actor.id,
+        voter_name=actor.name,
+        verdict=words.verdict,
+        sealed=crypto.seal_json(request.tenant_id, "vote", words.contents()),
+        voided=True,
+    )
     log.record(actor, "request.escalated", "request", request.pk, run=str(run.pk))
     tell(request, run)
     return request

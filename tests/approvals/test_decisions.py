@@ -281,7 +281,18 @@ def test_escalate_leaves_it_pending(committed: Desk, woken: list[str]) -> None:
     assert committed.now(run).status == "waiting" and woken == []
     with pytest.raises(AlreadyVoted, match="already escalated"):
         committed.decide(committed.house.reviewer2, request, "escalate")
+    with committed.house.scope():
+        assert "escalate" not in many([still])[0]["verdicts"] and many([still])[0]["votes"] == []
+    page = committed.house.reviewer2.client.get(f"/queue/{request.pk}/").content.decode()
+    assert "Reviewer escalated it: above my pay" in page and 'value="escalate"' not in page
     assert committed.decide(committed.house.reviewer, request, "approve").status == "decided"
+
+
+def test_an_escalation_counts_for_no_quorum(desk: Desk) -> None:
+    _, request = one(desk, refund(1500.0))
+    desk.decide(desk.house.reviewer, request, "escalate", reason="large")
+    assert desk.decide(desk.house.reviewer, request, "approve").status == "pending"
+    assert desk.decide(desk.house.reviewer2, request, "approve").status == "decided"
 
 
 def test_terminate_ends_the_run_and_moots_the_rest(desk: Desk) -> None:
