@@ -18,7 +18,8 @@ from psycopg import pq
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 
 Connection = psycopg.Connection[Any]
-Statement = tuple[str, Sequence[bytes | None]]  # SQL with $1 and so on, and its parameters: text, or an array from ``blobs``
+# SQL with $1 and so on, and its parameters: text, or an array from ``blobs``.
+Statement = tuple[str, Sequence[bytes | None]]
 
 _BYTEA = 17  # the type's oid
 _OK = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)

@@ -12,6 +12,8 @@ from uuid import UUID
 from console.durable.steps import Step
 from console.runs.writer import Entry, Writer
 
+_encode = json.JSONEncoder(default=str).encode
+
 
 class PostgresJournal:
     """One run under one token. ``load`` hands out what was read with the claim, or reads it by ``reader``.
@@ -69,7 +71,7 @@ class PostgresJournal:
                 "event",
                 kind=kind,
                 index=index,
-                text=json.dumps(payload, default=str),
+                text=_encode(payload),
                 at=datetime.now(UTC),
             )
         )

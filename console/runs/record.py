@@ -14,6 +14,10 @@ from console.tenants import crypto
 
 PAYLOAD_LIMIT = 1024 * 1024  # bytes as JSON, of a request and of a result; tools are cut at 256 kB long before
 
+# Made once: json.dumps makes an encoder at every call that has options.
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_loose = json.JSONEncoder(default=str).encode
+
 
 class PayloadTooLarge(ValueError):
     """A step's request or result is larger than the journal keeps."""
@@ -43,12 +47,12 @@ def seal_outcome(tenant_id: UUID, step: Step, field: str = "step.result") -> byt
 
 def facts(value: Any) -> str | None:
     """JSON text for a jsonb column, which cannot hold a NUL character."""
-    return None if value is None else json.dumps(value, default=str).replace("\\u0000", "\\ufffd")
+    return None if value is None else _loose(value).replace("\\u0000", "\\ufffd")
 
 
 def _dump(step: Step, what: str, value: Any) -> bytes:
     # In the order of the keys: a team may print what it is handed back, and must print the same again.
-    data = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    data = _compact(value).encode("utf-8", "surrogatepass")
     if len(data) > PAYLOAD_LIMIT:
         raise PayloadTooLarge(
             f"The {what} of {step.name or step.scope} is {len(data):,} bytes; the journal keeps at most {PAYLOAD_LIMIT:,}."
