@@ -161,8 +161,7 @@ class Host:
         self._post(self._heard, held, found)
 
     def _nudged(self, run_id: str) -> None:
-        if run_id:  # empty from a worker that leaves, and wakes its own listener
-            self._post(self._look, run_id)
+        self._post(self._look, run_id)
 
     # On the loop again
 
@@ -178,10 +177,7 @@ class Host:
 
     def _look(self, run_id: str) -> None:
         turn = next((turn for turn in self._live.values() if str(turn.run_id) == run_id), None)
-        if turn is None:
-            # Nobody's yet, or another's: the claim decides. Of several workers that hear this, one gets the run.
-            self._admit(run_id, True)
-        elif not self._leaving:
+        if turn is not None and not self._leaving:
             task = self._loop.create_task(self._look_at(turn), context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

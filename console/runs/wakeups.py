@@ -8,7 +8,6 @@ from uuid import UUID
 from django.db import transaction
 
 from console.celery import app
-from console.runs import feed
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +17,8 @@ ADVANCE = "console.worker.advance_run"
 def send(run_id: UUID | str, *, resume: bool) -> bool:
     """Ask some worker to advance this run; False when the broker could not be told (logged, not raised).
 
-    ``resume`` says that the run has begun: workers admit those ahead of new starts. They hear of it by a nudge, too,
-    which is with them before Celery has unpacked its message; whoever comes second finds nothing to claim.
+    ``resume`` says that the run has begun: workers admit those ahead of new starts.
     """
-    if resume:
-        feed.nudge(run_id)
     try:
         app.send_task(ADVANCE, args=[str(run_id)], kwargs={"resume": resume}, retry=False, ignore_result=True)
     except Exception as error:  # whatever the transport raises: the run is ready in the database all the same

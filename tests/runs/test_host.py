@@ -192,19 +192,6 @@ def test_redelivery_is_harmless(desk: Desk) -> None:
     assert len(desk.done()) == 3 and run.token == 1
 
 
-def test_a_nudge_is_as_good_as_a_message(desk: Desk) -> None:
-    desk.deaf = True
-    run = desk.start(turns=1)
-
-    def nudged() -> bool:
-        feed.nudge("")  # a worker that leaves
-        feed.nudge(run.id)  # again and again: the first may come before anybody listens
-        return desk.house.run(run).status == "completed"
-
-    until(nudged)
-    assert desk.house.run(run).token == 1  # one claim, however many asked
-
-
 def test_a_run_whose_wake_up_was_lost_is_found(desk: Desk) -> None:
     desk.deaf = True
     run = desk.start(turns=1)
