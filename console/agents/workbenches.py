@@ -18,6 +18,9 @@ from console.durable.run import Call, Settled
 from console.durable.steps import Decision, Done, Gate, Json, Kind
 
 
+POLICY = "policy"  # who decides where nobody did: a request that expired
+
+
 class PinnedTool(BaseModel):
     """A tool as a team knows it, and the catalogue's version of it that it stands for."""
 
@@ -186,6 +189,8 @@ def refusal(decision: Decision) -> str:
     """What the model is told about a call that was not made."""
     if decision.verdict == "deny":
         return f"A rule does not allow this call. It was not made. {quote(decision.reason) if decision.reason else ''}"
+    if decision.by == POLICY:
+        return f"This call was not made. {quote(decision.reason)}"
     why = f"The reason: {quote(decision.reason)}" if decision.reason else "No reason was given."
     return f"A person refused this call. It was not made. {why}"
 

@@ -71,7 +71,7 @@ def new(request: HttpRequest) -> HttpResponse:
         starters = [each.user.name for each in access.all(who, actor)[:5]]
         return render(request, "runs/not_yours.html", {"section": "runs", "starters": starters}, status=403)
     workflows = list(
-        access.all(Workflow.objects.select_related("current"), actor).exclude(current=None).order_by("name")
+        access.all(Workflow.objects.select_related("current"), actor).exclude(current=None).order_by("created_at")
     )
     slug = (request.POST if request.method == "POST" else request.GET).get("workflow", "")
     chosen = next((one for one in workflows if one.slug == slug), None)

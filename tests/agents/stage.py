@@ -171,7 +171,7 @@ class World:
         return sorted(outcome.parked, key=lambda ask: ask.scope)
 
     def decide(self, ask: Ask, verdict: str, **said: Any) -> None:
-        self.gates.decide(ask.scope, ask.n, Decision(verdict, by="Rea", **said))
+        self.gates.decide(ask.scope, ask.n, Decision(verdict, **{"by": "Rea", **said}))
 
     def finishes(self) -> Any:
         """Advance to the end; then replay all of it once more: nothing may happen again, and nothing may differ."""

@@ -67,6 +67,15 @@ def test_a_rejection_makes_no_call_and_its_reason_ends_nothing(reason: str) -> N
     assert reason.rsplit(">", 1)[-1] in execution["content"][0]["content"]
 
 
+def test_what_nobody_decided_in_time_is_not_called_a_persons_refusal() -> None:
+    world = desk()
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason="Nobody answered in time.", by="policy")
+    assert "A person" not in world.finishes()["result"]
+    execution = next(message for message in world.messages if message["type"] == "ToolCallExecutionEvent")
+    assert "This call was not made." in execution["content"][0]["content"]
+
+
 def test_a_rule_denies_without_asking() -> None:
     world = desk()
     world.gates.policy = lambda ask: Verdict("deny", "No refunds on Sundays")
