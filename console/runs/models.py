@@ -92,8 +92,9 @@ class Step(models.Model):
     counter per run feeds both, so replay hands results back in exactly the order in which they were recorded."""
 
     pk = models.CompositePrimaryKey("run_id", "seq")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    # The wall's key (tenant_id, run_id) is the constraint, and (run_id, seq) the index: a step is written often.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_constraint=False, db_index=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_constraint=False, db_index=False)
     seq = models.PositiveIntegerField()
     settled = models.PositiveIntegerField(null=True)
     scope = models.CharField(max_length=300)
@@ -125,8 +126,8 @@ class StepPayload(models.Model):
     """What a step said: erasable, sealed with the tenant's key."""
 
     pk = models.CompositePrimaryKey("run_id", "seq")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE)
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_constraint=False, db_index=False)
     seq = models.PositiveIntegerField()
     request = models.BinaryField()
     result = models.BinaryField(null=True)
@@ -147,7 +148,7 @@ class FeedEvent(models.Model):
     pk = models.CompositePrimaryKey("topic", "seq")
     topic = models.CharField(max_length=80)
     seq = models.BigIntegerField()
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
     kind = models.CharField(max_length=20)  # message, step, status, request
     index = models.IntegerField(null=True)
     sealed = models.BinaryField()  # JSON payload
