@@ -14,6 +14,7 @@ from typing import Any
 
 from console.demo.reading import Conversation, amount_in, customer_in, money, order_in, split_result
 
+LATEST = "A-1001"  # what is meant when no order is named
 NO_ORDER = re.compile(
     r"\b(do not know|don't know|unknown|not sure|unsure|lost|forgot|cannot find|can't find|no order number)\b", re.I
 )
@@ -78,7 +79,7 @@ def _planner(conversation: Conversation) -> Answer:
     order, amount = order_in(heard), amount_in(heard)
     if not order and NO_ORDER.search(conversation.task):
         return Answer("The order number is missing, and I will not guess it. Which order is it? Over to colleague.")
-    about = f"order {order}" if order else "the customer's latest order"
+    about = f"order {order}" if order else f"order {LATEST}, the customer's latest"
     much = f"a refund of {money(amount)}" if amount else "a refund of what was paid"
     return Answer(
         f"Plan for {about}: 1. the clerk looks the order up and checks it against the policy; "
@@ -88,7 +89,7 @@ def _planner(conversation: Conversation) -> Answer:
 
 def _clerk(conversation: Conversation) -> Answer:
     if not conversation.results:
-        order = order_in(conversation.heard) or "A-1001"
+        order = order_in(conversation.heard) or LATEST
         calls = [("lookup_order", {"order": order})]
         if conversation.offers("check_policy"):
             calls.append(("check_policy", {"topic": "refunds"}))
@@ -128,7 +129,7 @@ def _payer(conversation: Conversation) -> Answer:
     found = re.search(r"customer: ([^,;]+)", heard)
     customer = customer_in(conversation.task) or (found.group(1) if found else "the customer")
     reason = " ".join(conversation.task.split())[:160]
-    arguments = {"order": order_in(heard) or "A-1001", "customer": customer, "amount": amount, "reason": reason}
+    arguments = {"order": order_in(heard) or LATEST, "customer": customer, "amount": amount, "reason": reason}
     return _act(conversation, "issue_refund", arguments)
 
 

@@ -145,6 +145,11 @@ def test_an_edited_refund_pays_the_edit_and_a_rejected_one_nothing(model_url: st
     assert "not made" in desk.result() and len(effects.recorded()) == 1
 
 
+def test_where_no_order_is_named_the_latest_is_meant(model_url: str) -> None:
+    (ask,) = Desk(model_url, BODIES["refund-desk"], "I want my money back, it is broken").asks()
+    assert ask.request["arguments"]["order"] == "A-1001"
+
+
 def test_a_missing_order_number_is_asked_for(model_url: str) -> None:
     desk = Desk(model_url, BODIES["refund-desk"], "I want a refund of 80 EUR but lost the order number")
     (ask,) = desk.asks()
