@@ -17,7 +17,6 @@ from console.durable.errors import EffectFailed
 from console.durable.run import Call, Settled
 from console.durable.steps import Decision, Done, Gate, Json, Kind
 
-
 POLICY = "policy"  # who decides where nobody did: a request that expired
 
 
