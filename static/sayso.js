@@ -45,11 +45,24 @@
 
   function tellTimes() { $$("time[data-time]").forEach(tellTime); }
 
+  // The entry whose card was asked for and has not arrived. It counts as the open one from the moment it was picked, so
+  // that keys pressed faster than the server answers walk on; and while it is set no key decides, since what the
+  // reviewer sees is no longer what was picked.
+  let coming = null;
+  function entryOf(element) {
+    const item = element && element.closest && element.closest("#queue-list > .item");
+    return item ? item.id.slice(2) : "";
+  }
+  function opened() {
+    const card = $("#card");
+    return coming ? coming.entry : (card && card.dataset.request) || "";
+  }
+
   // The queue: which entry is open, whether anything is left, how much waits.
   function follow() {
     const list = $("#queue-list");
     if (!list) return;
-    const card = $("#card"), open = card && card.dataset.request, seen = new Set();
+    const open = opened(), seen = new Set();
     $$(":scope > li", list).forEach(function (item) {
       if (item.id && seen.has(item.id)) return item.remove();
       seen.add(item.id);
@@ -94,12 +107,17 @@
     news.append(note);
   }
 
-  function showCard(path) { return htmx.ajax("GET", path, { target: "#card", select: "#card", swap: "outerHTML" }); }
+  // Yields to an entry picked meanwhile, as the entries of the list do to one another (hx-sync on #card).
+  function showCard(path) {
+    if (coming) return;
+    htmx.ajax("GET", path, { source: "#card-refresh", target: "#card", select: "#card", swap: "outerHTML" })
+      .catch(function () {}); // a request that yielded is no fault; htmx tells all others by events, see sayFailure
+  }
 
   function move(step) {
     const links = $$("#queue-list > .item > a");
     if (!links.length) return false;
-    const at = links.findIndex((link) => link.hasAttribute("aria-current"));
+    const open = opened(), at = links.findIndex((link) => open && entryOf(link) === open);
     const link = links[Math.min(Math.max(at < 0 ? 0 : at + step, 0), links.length - 1)];
     link.focus();
     link.scrollIntoView({ block: "nearest" });
@@ -109,7 +127,7 @@
 
   function press(key) {
     const button = $('#card [data-key="' + key + '"]');
-    if (!button || button.disabled) return false;
+    if (coming || !button || button.disabled) return false;
     if (button.tagName !== "SUMMARY") { button.click(); return true; }
     button.parentElement.open = true;
     const field = $("textarea, input:not([type=hidden]), button", button.parentElement.querySelector("form"));
@@ -186,6 +204,18 @@
       htmx.trigger(actions, "refresh");
     }
   });
+  document.addEventListener("htmx:beforeRequest", function (event) {
+    const entry = entryOf(event.detail.elt), xhr = event.detail.xhr;
+    if (!entry) return;
+    coming = { entry: entry, xhr: xhr };
+    follow();
+    // Not htmx:afterRequest: the entry may be replaced meanwhile, and events on what left the page do not arrive here.
+    xhr.addEventListener("loadend", function () {
+      if (!coming || coming.xhr !== xhr) return;
+      coming = null;
+      follow();
+    });
+  });
   document.addEventListener("htmx:afterSettle", function (event) {
     tellTimes();
     follow();
@@ -200,6 +230,26 @@
     if ([409, 422].includes(event.detail.xhr.status)) { event.detail.shouldSwap = true; event.detail.isError = false; }
   });
   document.addEventListener("htmx:historyRestore", follow);
+
+  // No answer, or none that can be shown: say so where it is seen, until something works again.
+  function sayFailure(text) {
+    const note = $("#failure");
+    note.hidden = !text;
+    note.textContent = text;
+  }
+  document.addEventListener("htmx:sendError", function () {
+    sayFailure("The server could not be reached. What you asked for may not have happened: reload this page before you try again.");
+  });
+  document.addEventListener("htmx:responseError", function (event) {
+    const status = event.detail.xhr.status;
+    if (status === 401) return; // on the way to the log-in page
+    sayFailure(status === 404 ? "That is no longer here. Reload this page to see what is."
+      : status === 403 ? "Your role does not allow that here, or this page is too old. Reload it and try again."
+      : "The server failed at that (" + status + "). Reload this page to see where things stand.");
+  });
+  document.addEventListener("htmx:afterOnLoad", function (event) {
+    if (event.detail.successful) sayFailure("");
+  });
 
   $$("[data-script]").forEach(function (element) { element.hidden = false; });
   $$("[data-noscript]").forEach(function (element) { element.hidden = true; });

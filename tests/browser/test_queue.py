@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from approvals.models import Sighting
 from tests.approvals.desk import Desk, asking, refund
@@ -100,6 +100,47 @@ def test_keys_walk_the_queue_and_decide(desk: Desk, world: World, visit: Visit) 
     expect(page.locator("#decision")).to_contain_text("approved")
     assert desk.request(first).verdict == "approve"
     assert desk.request(second).status == "pending"
+
+
+def test_keys_pressed_faster_than_the_server_answers_walk_on_and_decide_nothing(
+    desk: Desk, world: World, visit: Visit
+) -> None:
+    asked = [desk.waiting(refund(amount, risk=risk))[1][0] for amount, risk in ((40.0, "high"), (50.0, "low"))]
+    page = visit(world.northwind.reviewer, "/queue/")
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    page.keyboard.press("j")
+    expect(page.locator("#card")).to_have_attribute("data-request", str(asked[0].pk))
+    held: list[Route] = []
+    page.route(f"**/queue/{asked[1].pk}/", lambda route: held.append(route))
+    with page.expect_request(f"**/queue/{asked[1].pk}/"):
+        page.keyboard.press("j")
+    expect(page.locator("#queue-list [aria-current]")).to_have_attribute("href", f"/queue/{asked[1].pk}/")
+    page.keyboard.press("a")  # the first card is still on the screen: neither of the two was meant for certain
+    with page.expect_request(f"**/queue/{asked[0].pk}/"):
+        page.keyboard.press("k")
+    expect(page.locator("#queue-list [aria-current]")).to_have_attribute("href", f"/queue/{asked[0].pk}/")
+    held[0].continue_()  # the card that was passed over arrives late, and is not shown
+    page.keyboard.press("r")
+    expect(page.locator("#card")).to_have_attribute("data-request", str(asked[0].pk))
+    assert [desk.request(request).status for request in asked] == ["pending", "pending"]
+
+
+def test_what_fails_on_the_way_is_said(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    page = visit(world.northwind.reviewer, "/queue/")
+    answers: list[Callable[[Route], None]] = [
+        lambda route: route.abort(),
+        lambda route: route.fulfill(status=500, body="broken"),
+        lambda route: route.continue_(),
+    ]
+    page.route(f"**/queue/{request.pk}/", lambda route: answers.pop(0)(route))
+    page.keyboard.press("j")
+    expect(page.get_by_role("alert")).to_contain_text("could not be reached")
+    page.keyboard.press("j")
+    expect(page.get_by_role("alert")).to_contain_text("The server failed at that (500)")
+    page.keyboard.press("j")
+    expect(page.locator("#card")).to_have_attribute("data-request", str(request.pk))
+    expect(page.locator("#failure")).to_be_hidden()
 
 
 def test_of_two_tabs_one_wins_and_the_other_is_told(desk: Desk, world: World, visit: Visit) -> None:
