@@ -18,7 +18,7 @@ PAUSE = 1.0  # seconds without a try after Redis has failed
 
 
 class Hints:
-    """A connection of one thread's own, on which Redis was told to answer nothing."""
+    """A connection of one thread's own, on which Redis was told to answer nothing; made as ``pool`` makes its own."""
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
         self._pool = pool
@@ -50,7 +50,8 @@ class Hints:
     def _publish(self, commands: list[tuple[str, str, str]]) -> None:
         line = self._line
         if line is None:
-            line = self._pool.make_connection()
+            # Not the pool's make_connection, which counts what it made and refuses for ever after its most.
+            line = self._pool.connection_class(**self._pool.connection_kwargs)
             line.connect()
             line.send_command("CLIENT", "REPLY", "OFF")
             self._line = line

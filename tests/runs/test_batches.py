@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+import redis
+from django.conf import settings
 
 from console.runs import batches, feed
+from console.runs.hints import Hints
 from console.runs.writer import connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,4 +74,19 @@ def test_hints_call_again_when_redis_hung_up() -> None:
         hints.send([("test:hints", "three")])
         told = [heard.get_message(timeout=5) for _ in range(3)]
     hints.close()
+    assert [message and message["data"] for message in told] == [b"one", b"two", b"three"]
+
+
+def test_hints_call_as_often_as_redis_hangs_up() -> None:
+    pool = redis.ConnectionPool.from_url(settings.REDIS_URL, max_connections=1)
+    hints = Hints(pool)
+    with feed.redis_client().pubsub(ignore_subscribe_messages=True) as heard:
+        heard.subscribe("test:hints")
+        assert heard.get_message(timeout=5) is None  # the subscription itself
+        told = []
+        for number in ("one", "two", "three"):
+            hints.send([("test:hints", number)])
+            told.append(heard.get_message(timeout=5))
+            hints.close()
+    pool.disconnect()
     assert [message and message["data"] for message in told] == [b"one", b"two", b"three"]
