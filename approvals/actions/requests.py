@@ -133,8 +133,8 @@ def tell(request: ApprovalRequest, run: Run, votes: Sequence[Vote] | None = None
     ``votes``, those that count, spare a query where the caller has them.
     """
     payload = summary(request, run, standing_votes(request) if votes is None else votes)
-    feed.publish(request.tenant_id, f"run:{request.run_id}", "request", payload)
-    feed.publish(request.tenant_id, f"queue:{request.tenant_id}", "request", payload)
+    topics = [feed.run_topic(request.run_id), feed.queue_topic(request.tenant_id)]
+    feed.publish_to(request.tenant_id, topics, "request", payload)
 
 
 def summary(request: ApprovalRequest, run: Run, votes: Sequence[Vote]) -> dict[str, Json]:

@@ -9,11 +9,10 @@ transaction, so publish as late as you can.
 
 from __future__ import annotations
 
+import functools
 import json
-import logging
 import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -26,11 +25,8 @@ from console.runs.hints import Hints
 from console.runs.models import FeedEvent
 from console.tenants import crypto
 
-log = logging.getLogger(__name__)
-
 CHANNEL = "sayso:feed"
 NUDGES = "sayso:nudge"
-_PAUSE = 1.0  # seconds without a try after Redis has failed
 
 
 def run_topic(run_id: UUID | str) -> str:
@@ -48,22 +44,36 @@ def publish(tenant_id: UUID, topic: str, kind: str, payload: dict[str, Any], ind
 
     ``payload`` is what ``json.dumps(..., default=str)`` takes. Call it inside a tenant or system scope.
     """
+    return publish_to(tenant_id, [topic], kind, payload, index)[0]
+
+
+def publish_to(
+    tenant_id: UUID, topics: Sequence[str], kind: str, payload: dict[str, Any], index: int | None = None
+) -> list[int]:
+    """The same event to several topics of a tenant, each named once, in one statement. Returns its number in each."""
     at = datetime.now(UTC)
     text = json.dumps(payload, default=str)
+    sealed = crypto.seal(tenant_id, "feed", text.encode())
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq) VALUES (%s, %s, 1)"
-            " ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + 1 RETURNING last_seq",
-            [topic, tenant_id],
-        )
-        seq: int = cursor.fetchone()[0]
-        cursor.execute(
-            "INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at) VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            [topic, seq, tenant_id, kind, index, crypto.seal(tenant_id, "feed", text.encode()), at],
-        )
-    hint = frame(topic, seq, kind, at, text)
-    transaction.on_commit(lambda: send([(CHANNEL, hint)]), robust=True)
-    return seq
+        cursor.execute(_PUBLISH, [tenant_id, list(topics), tenant_id, kind, index, sealed, at])
+        numbers: dict[str, int] = dict(cursor.fetchall())
+    hints = [(CHANNEL, frame(topic, numbers[topic], kind, at, text)) for topic in topics]
+    transaction.on_commit(lambda: send(hints), robust=True)
+    return [numbers[topic] for topic in topics]
+
+
+# The topics' rows are taken in the order of their names, so that two who publish to the same ones never wait crosswise.
+_PUBLISH = """
+    WITH topics AS (
+        INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq)
+        SELECT name, %s, 1 FROM unnest(%s::text[]) AS n(name) ORDER BY name
+        ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + 1
+        RETURNING name, last_seq
+    )
+    INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
+    SELECT name, last_seq, %s, %s, %s::int, %s, %s FROM topics
+    RETURNING topic, seq
+"""
 
 
 def ephemeral(topic: str, kind: str, payload: dict[str, Any]) -> None:
@@ -100,49 +110,26 @@ def nudge(run_id: UUID | str) -> None:
     send([(NUDGES, str(run_id))])
 
 
-class _Line:
-    """This process's connection to Redis. A failure is logged and never reaches the caller; after one, nothing is
-    tried for a moment, so that a dead Redis slows nobody down."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._client: redis.Redis | None = None
-        self._silent_until = 0.0
-
-    def send(self, messages: Iterable[tuple[str, str]]) -> None:
-        if time.monotonic() < self._silent_until:
-            return
-        try:
-            pipe = self.client().pipeline(transaction=False)
-            for channel, text in messages:
-                pipe.publish(channel, text)
-            pipe.execute()
-        except (redis.RedisError, OSError) as error:
-            self._silent_until = time.monotonic() + _PAUSE
-            log.warning("the live feed could not be told (%s); screens catch up from the database", error)
-
-    def client(self) -> redis.Redis:
-        with self._lock:
-            if self._client is None:
-                self._client = redis.Redis.from_url(
-                    settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=0.5, max_connections=16
-                )
-            return self._client
-
-
-_line = _Line()
-
-
-def send(messages: Iterable[tuple[str, str]]) -> None:
-    """Publish (channel, text) pairs in one round trip; a failing Redis is logged, never raised."""
-    _line.send(messages)
+@functools.cache
+def redis_client() -> redis.Redis:
+    """This process's Redis client (short timeouts; not for subscriptions)."""
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=0.5, max_connections=16)
 
 
 def hints() -> Hints:
-    """A line for one thread that publishes much, and does not wait for Redis to say that it has heard."""
-    return Hints(_line.client().connection_pool)
+    """A line for one thread, on which nobody waits for Redis to say that it has heard."""
+    return Hints(redis_client().connection_pool)
 
 
-def redis_client() -> redis.Redis:
-    """This process's Redis client (short timeouts; not for subscriptions)."""
-    return _line.client()
+_lock = threading.Lock()
+
+
+@functools.cache
+def _line() -> Hints:
+    return hints()
+
+
+def send(messages: Iterable[tuple[str, str]]) -> None:
+    """Publish (channel, text) pairs without waiting for an answer; a failing Redis is logged, never raised."""
+    with _lock:  # one line for all threads: a request's thread ends with it, and a new line each would cost more
+        _line().send(messages)

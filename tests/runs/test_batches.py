@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,6 +13,8 @@ from django.conf import settings
 from console.runs import batches, feed
 from console.runs.hints import Hints
 from console.runs.writer import connect
+from console.tenants.scopes import tenant_scope
+from tests.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,3 +93,14 @@ def test_hints_call_as_often_as_redis_hangs_up() -> None:
             hints.close()
     pool.disconnect()
     assert [message and message["data"] for message in told] == [b"one", b"two", b"three"]
+
+
+def test_one_event_takes_the_next_number_of_each_topic(world: World) -> None:
+    tenant = world.northwind.tenant
+    run, queue = feed.run_topic(uuid4()), feed.queue_topic(tenant.id)
+    with tenant_scope(tenant):
+        assert feed.publish(tenant.id, queue, "note", {"text": "first"}) == 1
+        assert feed.publish_to(tenant.id, [run, queue], "note", {"text": "both"}, index=3) == [1, 2]
+        assert feed.publish_to(tenant.id, [queue, run], "note", {"text": "again"}) == [3, 2]
+        told = [(event["seq"], event["index"], event["payload"]["text"]) for event in feed.read(queue)]
+    assert told == [(1, None, "first"), (2, 3, "both"), (3, None, "again")]
