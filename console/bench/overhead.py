@@ -88,18 +88,18 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
     try:
         for turns, rounds in ROUNDS.items():
             workflow = workflow_of(actor, f"overhead-{turns}", scripted.body(turns))
-            _stock(turns)  # once for warmth, both of them
+            stock(turns)  # once for warmth, both of them
             runs.append(_journaled(worker, actor, workflow)[0])
-            stock, journaled, replayed, load = [], [], [], []
+            bare, journaled, replayed, load = [], [], [], []
             for _ in range(rounds):
-                stock.append(_stock(turns).per(turns))
+                bare.append(stock(turns).per(turns))
                 run_id, spent = _journaled(worker, actor, workflow)
                 runs.append(run_id)
                 journaled.append(spent.per(turns))
                 loading, replaying = _replayed(worker, run_id)
                 load.append(loading.per(turns))
                 replayed.append(replaying.per(turns))
-            found = {"stock": stock, "journaled": journaled, "replay": replayed, "load_of_journal": load}
+            found = {"stock": bare, "journaled": journaled, "replay": replayed, "load_of_journal": load}
             per_turn = {
                 name: Spent(middle([s.cpu for s in spent]), middle([s.wall for s in spent]))
                 for name, spent in found.items()
@@ -140,7 +140,7 @@ def commit_seconds() -> float:
     return middle(times)
 
 
-def _stock(turns: int) -> Spent:
+def stock(turns: int) -> Spent:
     """Building and running the team on AutoGen as it comes, on asyncio's own loop."""
     loop = asyncio.new_event_loop()
     try:

@@ -11,6 +11,9 @@ its journal and feed say is compared with when the call began. All clocks are th
     replay    the journal is handed back, up to the decision
 
 Rebuild and replay are one stretch in a worker; the same runs, taken up once more in this process, say where to divide it.
+
+Milliseconds say little about another machine, so they stand beside ``stock_turn_ms``: the CPU that AutoGen as it comes
+takes here for one turn (a model's call and a tool's).
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from approvals.models import ApprovalRequest, RequestStatus
 from console import startup
 from console.agents.clients import Clients
 from console.bench.figures import middle, ms, percentile
-from console.bench.overhead import commit_seconds
+from console.bench.overhead import commit_seconds, stock
 from console.bench.tenant import bench_actor, reviewer_token, workflow_of
 from console.demo.documents import assistant, component, tool, until
 from console.durable.loop import new_loop
@@ -50,6 +53,7 @@ BUSY, BUSY_SAMPLES, BUSY_LATENCY = 50, 30, 1000  # runs beside, decisions timed,
 APART = 10  # runs of each length that are taken up once more, to tell rebuild from replay
 LATENCY = 5  # milliseconds of the model on the way to a gate
 PAUSE = 0.1  # seconds of quiet before each decision
+STOCK_TURNS, STOCK_ROUNDS = 20, 5  # of the baseline
 PATIENCE = 300  # seconds for all runs to reach their gates
 
 
@@ -83,7 +87,9 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
             "this benchmark needs an instance with the demo's model: one that `up` started with its own stores"
         )
     commit = commit_seconds()
-    figures: dict[str, Any] = {"commit_ms": ms(commit)}
+    stock(STOCK_TURNS)  # once for warmth
+    turn = middle([stock(STOCK_TURNS).per(STOCK_TURNS).cpu for _ in range(STOCK_ROUNDS)])
+    figures: dict[str, Any] = {"commit_ms": ms(commit), "stock_turn_ms": ms(turn)}
     started: list[UUID] = []
     actor = bench_actor(
         *(settings.DEMO_MODEL_URL.replace("/v1", f"/latency-{latency}/v1") for latency in (LATENCY, BUSY_LATENCY))
@@ -112,6 +118,8 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
         "p50_to_25_ms": round(whole / 0.025, 3),
         "p99_to_80_ms": round(percentile([sample.whole for sample in idle], 99) / 0.080, 3),
         "claim_rebuild_replay_to_12_ms": round(ours / 0.012, 3),
+        "p50_to_stock_turn": round(whole / turn, 3),
+        "claim_rebuild_replay_to_stock_turn": round(ours / turn, 3),
         "beside_busy_to_idle_p50": round(middle([sample.whole for sample in beside]) / whole, 3),
     }
     return figures, ratios
