@@ -15,7 +15,10 @@ from autogen_agentchat.messages import (
     ToolCallExecutionEvent,
 )
 
+from console.durable.steps import Decision
+
 MODES = ("ALWAYS", "TERMINATE", "NEVER")
+POLICY = "policy"  # who decides where nobody did: a request that expired
 NOTE = {"sayso": "reviewer"}  # metadata of a message that is a reviewer's note, and not part of the team's talk
 
 _OPEN, _CLOSE = "<reviewer>", "</reviewer>"
@@ -77,6 +80,16 @@ def unquoted(text: str) -> str:
 def note(source: str, text: str) -> TextMessage:
     """A message from a reviewer to an agent or team."""
     return TextMessage(source=source, content=text, metadata=dict(NOTE))
+
+
+def rejection(what: str, decision: Decision) -> str:
+    """What a team is told about ``what`` (its result, a message) that may not stand: who says so, and why."""
+    why = f"The reason: {quote(decision.reason)}" if decision.reason else "No reason was given."
+    if decision.verdict == "deny":
+        return f"A rule does not allow {what}. {why}"
+    if decision.by == POLICY:
+        return f"Nobody accepted {what} in time. {why}"
+    return f"A person rejected {what}. {why}"
 
 
 def without_reviewers(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

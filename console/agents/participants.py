@@ -17,7 +17,7 @@ from autogen_agentchat.messages import (
 from autogen_core import CancellationToken, Component, ComponentModel
 from pydantic import BaseModel
 
-from console.agents.oversight import note, quote
+from console.agents.oversight import note, quote, rejection
 from console.agents.room import here
 from console.durable.steps import Decision, Gate
 
@@ -151,8 +151,7 @@ class Attended(BaseChatAgent, Component[AttendedConfig]):
                         "rejected", f"{rejected} messages of {self.name} in a row were rejected: {verdict.reason}"
                     )
                 self._room.spoken = True
-                why = f"The reason: {quote(verdict.reason)}" if verdict.reason else "No reason was given."
-                text = f"A person rejected your last message; nobody else has seen it. {why} Please answer again."
+                text = f"{rejection('your last message', verdict)} Nobody else has seen it. Please answer again."
                 pending = [note(self._room.reviewer, text)]
                 continue
             yield response

@@ -21,7 +21,7 @@ from autogen_agentchat.messages import (
 
 from console.agents import providers, quiet, rewrite, wire
 from console.agents.limits import Limits
-from console.agents.oversight import NOTE, Oversight, note, quote
+from console.agents.oversight import NOTE, Oversight, note, rejection
 from console.agents.room import Environment, Pace, Room, enter
 from console.agents.tools import clip, misfit, validator
 from console.durable.run import Run
@@ -106,8 +106,8 @@ class _Show:
             if graph or rejected > self._room.oversight.max_reviews:
                 await self._room.run.stop("rejected", decision.reason or "The result was rejected.")
             self._room.spoken = True
-            why = f"The reason: {quote(decision.reason)}" if decision.reason else "No reason was given."
-            message = note(self._room.reviewer, f"A person rejected the result. {why} Please go on, and do better.")
+            text = f"{rejection('the result', decision)} Please go on, and do better."
+            message = note(self._room.reviewer, text)
 
     async def _once(self, message: TextMessage) -> TaskResult:
         try:

@@ -10,14 +10,12 @@ from autogen_core import CancellationToken, Component
 from autogen_core.tools import TextResultContent, ToolResult, ToolSchema, Workbench
 from pydantic import BaseModel
 
-from console.agents.oversight import quote
+from console.agents.oversight import POLICY, quote
 from console.agents.room import here
 from console.agents.tools import ToolSpec, as_text, clip, show, within_limit
 from console.durable.errors import EffectFailed
 from console.durable.run import Call, Settled
 from console.durable.steps import Decision, Done, Gate, Json, Kind
-
-POLICY = "policy"  # who decides where nobody did: a request that expired
 
 
 class PinnedTool(BaseModel):

@@ -45,6 +45,30 @@ def test_a_result_is_approved_edited_or_rejected() -> None:
     assert [message.get("note") for message in world.messages] == [None, None, True, None]
 
 
+@pytest.mark.parametrize("mode", ["TERMINATE", "ALWAYS"])
+@pytest.mark.parametrize(
+    ("verdict", "by", "says"),
+    [
+        ("reject", "Rita", "A person rejected"),
+        ("reject", "policy", "Nobody accepted"),
+        ("deny", "", "A rule does not allow"),
+    ],
+)
+def test_the_team_hears_who_did_not_accept_its_words(mode: str, verdict: str, by: str, says: str) -> None:
+    heard: list[str] = []
+
+    def answer(messages: list[Any]) -> str:
+        heard.append(text_of(messages[-1]))
+        return "Said. TERMINATE"
+
+    document = team("RoundRobinGroupChat", agent("clerk"))
+    world = World({"clerk": Script(answer)}, {"team": document, "oversight": {"mode": mode}})
+    (ask,) = world.parks()
+    world.decide(ask, verdict, reason="because", by=by)
+    world.parks()
+    assert heard[-1].startswith(says) and "<reviewer>because</reviewer>" in heard[-1]
+
+
 def test_a_result_is_rejected_once_too_often() -> None:
     world = office(max_reviews=1)
     (ask,) = world.parks()
