@@ -11,6 +11,7 @@ from console.agents.documents import Finding
 from console.audit import log as audit
 from console.tenants import access
 from console.tenants.access import Actor
+from console.tenants.models import Credential
 from console.workflows import body as bodies
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Revision, Workflow
@@ -46,6 +47,7 @@ def create_revision(actor: Actor, workflow: Workflow, body: Any) -> tuple[Revisi
     kept, findings = bodies.examine(body)
     if kept is None:
         raise Refused(findings)
+    findings = [*findings, *_missing_credentials(actor, kept)]
     locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
     last = Revision.objects.filter(tenant=actor.tenant, workflow=locked).aggregate(last=Max("number"))["last"] or 0
     revision = Revision.objects.create(
@@ -64,3 +66,11 @@ def create_revision(actor: Actor, workflow: Workflow, body: Any) -> tuple[Revisi
         revision=str(revision.id),
     )
     return revision, findings
+
+
+def _missing_credentials(actor: Actor, body: Any) -> list[Finding]:
+    """Credentials may come after the revision that names them; until they do, its runs stop at the first model call."""
+    wanted = bodies.credentials(body)
+    there = set(access.all(Credential, actor).filter(name__in=wanted.values()).values_list("name", flat=True))
+    message = "There is no credential {!r} yet: add it under Credentials, or name another one."
+    return [Finding(path, message.format(name), "info") for path, name in wanted.items() if name not in there]

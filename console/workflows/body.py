@@ -55,6 +55,15 @@ def examine(body: Json) -> tuple[dict[str, Json] | None, list[Finding]]:
     return {"team": team, **kept}, found
 
 
+def credentials(body: Json) -> dict[str, str]:
+    """The credentials that a kept body names, by the JSON path of where it names them."""
+    given = body.get("credential", "default")
+    if isinstance(given, str):
+        return {"$.credential": given}
+    rest = {} if "*" in given else {"$.credential": "default"}  # what agents take that it does not name
+    return rest | {f"$.credential.{agent}": name for agent, name in given.items()}
+
+
 def _credential(value: Json) -> Iterable[tuple[str, str]]:
     if isinstance(value, str):
         if not value.strip():

@@ -10,6 +10,7 @@ import pytest
 from console.audit.models import AuditRecord
 from console.demo.documents import WORKFLOWS
 from console.tenants import access
+from console.tenants.models import Credential
 from console.tenants.scopes import tenant_scope
 from console.workflows import actions
 from console.workflows.behaviour import behaviour
@@ -127,6 +128,29 @@ def test_a_refused_body_leaves_nothing(house: House) -> None:
             actions.create_revision(house.admin, house.workflow, {**copy.deepcopy(GOOD), "limits": {"max_turns": 0}})
         assert [finding.path for finding in caught.value.findings] == ["$.limits.max_turns"]
         assert Revision.objects.count() == before and not AuditRecord.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [
+        (None, ["$.credential"]),
+        ("house", []),
+        ("other", ["$.credential"]),
+        ({"payer": "house"}, ["$.credential"]),
+        ({"payer": "other", "*": "house"}, ["$.credential.payer"]),
+    ],
+)
+def test_a_credential_that_is_not_there_is_told_and_may_come_later(house: House, named: Any, missing: list[str]) -> None:
+    body = copy.deepcopy(GOOD)
+    body.pop("credential", None)
+    if named is not None:
+        body["credential"] = named
+    with tenant_scope(house.tenant):
+        Credential.objects.create(tenant=house.tenant, name="house", provider="openai", sealed_key=b"x")
+        _, findings = actions.create_revision(house.admin, house.workflow, body)
+    told = [finding for finding in findings if "credential" in finding.path]
+    assert [finding.path for finding in told] == missing
+    assert all(finding.level == "info" and "add it under Credentials" in finding.message for finding in told)
 
 
 def test_only_admins_configure(house: House) -> None:
