@@ -10,6 +10,7 @@ Nonces are random, which is sound for 2**32 blobs under one key; ``rotate`` give
 import functools
 import json
 import os
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,8 +28,11 @@ _VERSION = b"\x01"
 _NONCE = 12
 _HEAD = 1 + 16 + _NONCE
 
+FRESH = 60.0  # seconds after which a process looks whether a tenant has a newer key to seal with
+
 # Unwrapped keys of this process: the one a tenant seals with, and every one by (tenant, key id).
 _sealing: dict[UUID, tuple[bytes, AESGCM]] = {}
+_looked: dict[UUID, float] = {}  # when the first was read, by the monotonic clock
 _keys: dict[tuple[UUID, bytes], AESGCM] = {}
 
 
@@ -49,6 +53,8 @@ def seal(tenant_id: UUID, field: str, data: bytes) -> bytes:
 
     Raises KeyMissing.
     """
+    if scopes.current() is not None:
+        warm(tenant_id)
     key_id, key = _sealing.get(tenant_id) or _load_sealing(tenant_id)
     nonce = os.urandom(_NONCE)
     return _VERSION + key_id + nonce + key.encrypt(nonce, data, tenant_id.bytes + key_id + field.encode())
@@ -91,7 +97,7 @@ def create_key(tenant_id: UUID) -> DataKey:
 def rotate(tenant_id: UUID) -> DataKey:
     """Give a tenant a new key in the caller's transaction. What older keys sealed stays readable.
 
-    Other processes go on sealing with the key they hold until they restart.
+    Other processes may go on sealing with the key they hold for FRESH seconds.
     """
     warm(tenant_id)  # until this commits, the old key seals: nothing may be sealed with a key that is rolled back
     key = create_key(tenant_id)
@@ -100,20 +106,25 @@ def rotate(tenant_id: UUID) -> DataKey:
 
 
 def warm(tenant_id: UUID) -> None:
-    """Read a tenant's sealing key now, so that ``seal`` can then be called where the database cannot be used."""
-    if tenant_id not in _sealing:
+    """Read a tenant's sealing key unless that was done lately, so that ``seal`` can then be called where the database
+    cannot be used."""
+    looked = _looked.get(tenant_id)
+    if tenant_id not in _sealing or looked is None or monotonic() - looked > FRESH:
         _load_sealing(tenant_id)
 
 
 def forget() -> None:
     """Drop every unwrapped key of this process."""
     _sealing.clear()
+    _looked.clear()
     _keys.clear()
     _master.cache_clear()
 
 
 def _load_sealing(tenant_id: UUID) -> tuple[bytes, AESGCM]:
+    looked = monotonic()
     row = _row(tenant_id, None)
+    _looked[tenant_id] = looked
     _sealing[tenant_id] = found = (row.key_id.bytes, _unwrap(row))
     return found
 

@@ -106,6 +106,20 @@ def test_rotation_seals_with_the_new_key_once_it_is_committed_and_opens_what_the
     assert seal(tenant, "feed", b"x")[1:17] == key.key_id.bytes
 
 
+def test_a_rotation_by_another_process_is_noticed_within_a_minute(world, monkeypatch):
+    tenant, now = world.northwind.tenant.id, 1000.0
+    monkeypatch.setattr(crypto, "monotonic", lambda: now)
+    crypto.forget()
+    old = seal(tenant, "feed", b"old")
+    with world.northwind.scope():
+        key = crypto.create_key(tenant)  # as another process does, which tells this one nothing
+        now += crypto.FRESH
+        assert seal(tenant, "feed", b"x")[1:17] == old[1:17]
+        now += 1
+        assert seal(tenant, "feed", b"x")[1:17] == key.key_id.bytes
+        assert unseal(tenant, "feed", old) == b"old"
+
+
 def test_another_master_key_opens_nothing_and_says_so(world, settings):
     tenant = world.northwind.tenant.id
     blob = seal(tenant, "feed", b"x")
