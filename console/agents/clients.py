@@ -24,6 +24,9 @@ CREATE_ARGUMENTS = frozenset(
     ).split()
 )
 
+MOST = 256  # clients that a process keeps
+REST = 3600.0  # seconds for which a run may still hold a client that was let go
+
 _SECRETS: WeakKeyDictionary[ChatCompletionClient, tuple[str, ...]] = WeakKeyDictionary()
 
 
@@ -45,28 +48,49 @@ def secrets(client: ChatCompletionClient) -> tuple[str, ...]:
 
 
 class Clients:
-    """The clients of one process."""
+    """The clients of one process: the last ``MOST`` that were asked for.
+
+    Others are let go: a changed key leaves its old client behind. A run may still hold one, so it is closed only after
+    ``REST``. It is closed by hand, since a collected client would start a task in whichever run met the collector.
+    """
 
     def __init__(self) -> None:
         self._clients: dict[tuple[int, str, str, str], OpenAIChatCompletionClient] = {}
+        self._resting: dict[OpenAIChatCompletionClient, asyncio.AbstractEventLoop] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def get(self, *, api_key: str, base_url: str | None, config: Mapping[str, Any]) -> ChatCompletionClient:
         """The client for this credential and model configuration on the running loop."""
         wanted = {name: value for name, value in config.items() if name in CREATE_ARGUMENTS and value is not None}
         loop = asyncio.get_running_loop()
         key = (id(loop), api_key, base_url or "", json.dumps(wanted, sort_keys=True))
-        client = self._clients.get(key)
+        client = self._clients.pop(key, None)
         if client is None:
             # Made in an empty context: what it starts lazily must not belong to the run that happened to be first.
             client = contextvars.Context().run(_make, api_key, base_url, wanted)
-            self._clients[key] = client
+        self._clients[key] = client  # the newest, behind all others
+        if len(self._clients) > MOST:
+            self._let_go(self._clients.pop(next(iter(self._clients))), loop)
         return client
+
+    def _let_go(self, client: OpenAIChatCompletionClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._resting[client] = loop
+        loop.call_later(REST, self._put_away, client, loop, context=contextvars.Context())
+
+    def _put_away(self, client: OpenAIChatCompletionClient, loop: asyncio.AbstractEventLoop) -> None:
+        if self._resting.pop(client, None) is not None:
+            task = loop.create_task(client.close(), context=contextvars.Context())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close the clients of the running loop."""
-        mine = [key for key in self._clients if key[0] == id(asyncio.get_running_loop())]
-        for key in mine:
+        loop = asyncio.get_running_loop()
+        for key in [key for key in self._clients if key[0] == id(loop)]:
             await self._clients.pop(key).close()
+        for client in [client for client, its in self._resting.items() if its is loop]:
+            del self._resting[client]
+            await client.close()
 
 
 def _make(api_key: str, base_url: str | None, config: dict[str, Any]) -> OpenAIChatCompletionClient:

@@ -280,6 +280,25 @@ def test_clients_are_made_once_for_each_credential_and_model() -> None:
     asyncio.run(make())
 
 
+@pytest.mark.parametrize("rest", [0.0, 3600.0])
+def test_clients_that_were_let_go_are_closed(monkeypatch: pytest.MonkeyPatch, rest: float) -> None:
+    monkeypatch.setattr("console.agents.clients.MOST", 2)
+    monkeypatch.setattr("console.agents.clients.REST", rest)
+
+    async def make() -> None:
+        clients = Clients()
+        one, two, _ = (clients.get(api_key=key, base_url="http://x", config={"model": "m"}) for key in ("k1", "k2", "k3"))
+        assert not one._client.is_closed()  # a run may hold it
+        assert clients.get(api_key="k2", base_url="http://x", config={"model": "m"}) is two
+        assert clients.get(api_key="k1", base_url="http://x", config={"model": "m"}) is not one
+        while rest == 0 and not one._client.is_closed():
+            await asyncio.sleep(0)
+        await clients.close()
+        assert one._client.is_closed() and two._client.is_closed()
+
+    asyncio.run(make())
+
+
 def test_any_model_name_will_do() -> None:
     assert model_info({"model": "house-1"}) == {
         "vision": False,
