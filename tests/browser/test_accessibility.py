@@ -1,0 +1,77 @@
+"""Every page by axe's rules, once wide and light, once narrow and dark: what axe calls serious or critical is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.approvals.desk import Desk, asking, refund
+from tests.world import Member, World
+
+Visit = Callable[..., Page]
+
+
+def faults(page: Page) -> list[tuple[str, str, str]]:
+    """What is wrong: (rule, what axe says of it, the element)."""
+    found: dict[str, Any] = Axe().run(page).response
+    return [
+        (violation["id"], node["failureSummary"], node["html"])
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [(1440, 900, "light"), (390, 844, "dark")])
+def test_every_page_can_be_used_by_everybody(
+    desk: Desk, world: World, visit: Visit, width: int, height: int, scheme: str
+) -> None:
+    run, [request, question] = desk.waiting(refund(40.0, risk="high"), asking("question", question="Which one?"))
+    _, [rejected] = desk.waiting(refund(50.0))
+    desk.decide(world.northwind.reviewer2, rejected, "reject", reason="Not within policy 4.2")
+    look = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+    wrong: dict[str, list[tuple[str, str, str]]] = {}
+    for who, paths in _pages(world, str(run.pk), str(request.pk), str(question.pk), str(rejected.pk)):
+        page = visit(who, paths[0], **look)
+        for path in paths:
+            page.goto(path)
+            expect(page.locator("h1").first).to_be_visible()
+            if found := faults(page):
+                wrong[path] = found
+    assert not wrong, "\n".join(f"{path}: {fault}" for path, found in wrong.items() for fault in found)
+
+
+def test_a_fault_would_be_found(world: World, visit: Visit) -> None:
+    page = visit(None, "/login/")
+    page.evaluate("document.querySelector('label').remove(); document.querySelector('p').style.color = '#ddd'")
+    assert {"color-contrast", "label"} <= {rule for rule, _, _ in faults(page)}
+
+
+def _pages(
+    world: World, run: str, request: str, question: str, rejected: str
+) -> list[tuple[Member | None, list[str]]]:
+    house = world.northwind
+    return [
+        (None, ["/login/"]),
+        (
+            house.reviewer,
+            [
+                "/queue/",
+                f"/queue/{request}/",
+                f"/queue/{request}/?edit=1",
+                f"/queue/{question}/",
+                f"/queue/{rejected}/",
+                "/queue/?kind=final",
+                "/runs/new/",
+            ],
+        ),
+        (
+            house.operator,
+            ["/runs/", "/runs/?status=failed", f"/runs/{run}/", "/runs/new/?workflow=refund-desk", "/nowhere/"],
+        ),
+        (house.admin, ["/workflows/", "/workflows/refund-desk/", "/credentials/", "/audit/"]),
+    ]
