@@ -231,24 +231,36 @@
   });
   document.addEventListener("htmx:historyRestore", follow);
 
+  // The first page of the runs moves while somebody looks at it, by asking again; not once more than it was unfolded.
+  const ASK_AGAIN = 5000; // milliseconds
+  function lookAgain() {
+    const list = $("#runs-live[hx-get]"), rows = $("#runs");
+    if (!list || document.hidden || (rows && $$("tr:not(#runs-more)", rows).length > Number(rows.dataset.rows))) return;
+    htmx.trigger(list, "refresh");
+  }
+  const isLook = (event) => event.detail.elt.id === "runs-live";
+
   // No answer, or none that can be shown: say so where it is seen, until something works again.
   function sayFailure(text) {
     const note = $("#failure");
     note.hidden = !text;
     note.textContent = text;
   }
-  document.addEventListener("htmx:sendError", function () {
+  document.addEventListener("htmx:sendError", function (event) {
+    if (isLook(event)) { document.body.dataset.live = "lost"; return; }
     sayFailure("The server could not be reached. What you asked for may not have happened: reload this page before you try again.");
   });
   document.addEventListener("htmx:responseError", function (event) {
     const status = event.detail.xhr.status;
     if (status === 401) return; // on the way to the log-in page
+    if (isLook(event)) { document.body.dataset.live = "lost"; return; }
     sayFailure(status === 404 ? "That is no longer here. Reload this page to see what is."
       : status === 403 ? "Your role does not allow that here, or this page is too old. Reload it and try again."
       : "The server failed at that (" + status + "). Reload this page to see where things stand.");
   });
   document.addEventListener("htmx:afterOnLoad", function (event) {
     if (event.detail.successful) sayFailure("");
+    if (event.detail.successful && isLook(event)) document.body.dataset.live = "live";
   });
 
   $$("[data-script]").forEach(function (element) { element.hidden = false; });
@@ -257,4 +269,5 @@
   follow();
   watch();
   setInterval(tellTimes, 15000);
+  setInterval(lookAgain, ASK_AGAIN);
 })();

@@ -51,6 +51,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "section": "runs",
         "runs": found,
         "next": "?" + urlencode({**filters, "after": after}) if after else "",
+        "later": "after" in request.GET,
         "filters": filters,
         "filtered": any(filters.values()),
         "statuses": _STATUSES,

@@ -62,6 +62,42 @@ def test_a_run_is_watched_live_and_cancelled(desk: Desk, world: World, visit: Vi
     expect(page.get_by_role("button", name="Retry after the last good step")).to_be_visible()
 
 
+def test_the_list_of_runs_moves_while_it_is_looked_at(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.operator, "/runs/")
+    page.clock.install()
+    page.reload()
+    expect(page.get_by_text("No run yet")).to_be_visible()
+    run, [request] = desk.waiting(refund(40.0))
+    page.clock.run_for(5000)
+    row = page.locator("#runs > tr")
+    expect(row).to_contain_text("Waiting")
+    expect(page.locator("#runs-say")).to_contain_text("1 waits for a person")
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    page.get_by_role("link", name="Refund order A-17").focus()
+    desk.decide(world.northwind.reviewer, request, "terminate", reason="no more")
+    page.clock.run_for(5000)
+    expect(row).to_contain_text("Cancelled")
+    expect(page.get_by_role("link", name="Refund order A-17")).to_be_focused()
+    page.route("**/runs/", lambda route: route.abort())
+    page.clock.run_for(5000)
+    expect(page.locator("body")).to_have_attribute("data-live", "lost")
+
+
+def test_a_list_that_was_unfolded_stays_as_it_is(desk: Desk, world: World, visit: Visit) -> None:
+    for _ in range(51):
+        desk.start()
+    page = visit(world.northwind.operator, "/runs/")
+    page.clock.install()
+    page.reload()
+    page.get_by_role("link", name="Show 50 more").click()
+    expect(page.locator("#runs > tr")).to_have_count(51)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(20_000)
+    expect(page.locator("#runs > tr")).to_have_count(51)
+    assert asked == []
+
+
 def test_a_run_that_ends_elsewhere_shows_it(desk: Desk, world: World, visit: Visit) -> None:
     run, [request] = desk.waiting(refund(40.0))
     page = visit(world.northwind.operator, f"/runs/{run.pk}/")
