@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from console.durable.steps import Kind, Status
 from console.durable.steps import Step as Recorded
@@ -63,9 +63,7 @@ def test_a_run_is_watched_live_and_cancelled(desk: Desk, world: World, visit: Vi
 
 
 def test_the_list_of_runs_moves_while_it_is_looked_at(desk: Desk, world: World, visit: Visit) -> None:
-    page = visit(world.northwind.operator, "/runs/")
-    page.clock.install()
-    page.reload()
+    page = stopped(visit(world.northwind.operator, "/runs/"))
     expect(page.get_by_text("No run yet")).to_be_visible()
     run, [request] = desk.waiting(refund(40.0))
     page.clock.run_for(5000)
@@ -83,19 +81,32 @@ def test_the_list_of_runs_moves_while_it_is_looked_at(desk: Desk, world: World, 
     expect(page.locator("body")).to_have_attribute("data-live", "lost")
 
 
-def test_a_list_that_was_unfolded_stays_as_it_is(desk: Desk, world: World, visit: Visit) -> None:
+def test_unfolding_a_list_wins_over_looking_again(desk: Desk, world: World, visit: Visit) -> None:
     for _ in range(51):
         desk.start()
-    page = visit(world.northwind.operator, "/runs/")
-    page.clock.install()
-    page.reload()
-    page.get_by_role("link", name="Show 50 more").click()
-    expect(page.locator("#runs > tr")).to_have_count(51)
+    page = stopped(visit(world.northwind.operator, "/runs/"))
+    held: list[Route] = []
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.clock.run_for(20_000)
+    page.route("**/runs/*", lambda route: held.append(route))  # with and without a cursor
+    page.on("request", lambda request: asked.append(request.url.partition("/runs/")[2][:6]) if "/runs/" in request.url else None)
+    with page.expect_request("**/runs/"):
+        page.clock.run_for(5000)
+    with page.expect_request("**/runs/?*"):
+        page.get_by_role("link", name="Show 50 more").click()
+    page.clock.run_for(20_000)  # not while it is on its way
+    held[-1].continue_()
     expect(page.locator("#runs > tr")).to_have_count(51)
-    assert asked == []
+    page.clock.run_for(20_000)  # and not when it is there
+    expect(page.locator("#runs > tr")).to_have_count(51)
+    assert asked == ["", "?statu"]
+
+
+def stopped(page: Page) -> Page:
+    """The page once more, on a clock that moves when the test says so."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
+    page.reload()
+    return page
 
 
 def test_a_run_that_ends_elsewhere_shows_it(desk: Desk, world: World, visit: Visit) -> None:
