@@ -7,13 +7,13 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
 import uvicorn
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from tests.approvals.desk import Desk, make_desk
 from tests.world import Member, World, world
@@ -103,6 +103,26 @@ def visit(server: str, chromium: Browser) -> Generator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert not faults, faults
+
+
+def intercept(page: Page, pattern: str, handler: Callable[[Route], object]) -> None:
+    """Have a page's requests answered by the test, from a reload of the page on.
+
+    Without the reload one may slip by: the browser begins to ask for a document's requests somewhat after it was told.
+    The document's own request goes through.
+    """
+    page.route(pattern, lambda route: route.continue_() if route.request.resource_type == "document" else handler(route))
+    page.reload()
+
+
+def caught(page: Page, held: Sequence[Route], part: str) -> Route:
+    """The request among those held back whose address has this part, once it is there."""
+    for _ in range(2000):
+        for route in held:
+            if part in route.request.url:
+                return route
+        page.wait_for_timeout(10)
+    raise AssertionError(f"no request for {part}")
 
 
 expect.set_options(timeout=20_000)  # a loaded machine is not a failure

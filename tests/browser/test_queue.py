@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from approvals.models import Sighting
 from tests.approvals.desk import Desk, asking, refund
+from tests.browser.conftest import caught, intercept
 from tests.world import World
 
 Visit = Callable[..., Page]
@@ -107,22 +108,19 @@ def test_keys_pressed_faster_than_the_server_answers_walk_on_and_decide_nothing(
 ) -> None:
     asked = [desk.waiting(refund(amount, risk=risk))[1][0] for amount, risk in ((40.0, "high"), (50.0, "low"))]
     page = visit(world.northwind.reviewer, "/queue/")
+    held: list[Route] = []
+    intercept(page, f"**/queue/{asked[1].pk}/", held.append)
     expect(page.locator("body")).to_have_attribute("data-live", "live")
     page.keyboard.press("j")
     expect(page.locator("#card")).to_have_attribute("data-request", str(asked[0].pk))
-    held: list[Route] = []
-    page.route(f"**/queue/{asked[1].pk}/", lambda route: held.append(route))
     picked = page.locator("#queue-list [aria-current]")
     page.keyboard.press("j")
     expect(picked).to_have_attribute("href", f"/queue/{asked[1].pk}/")
-    for _ in range(2000):  # until the request is on its way
-        if held:
-            break
-        page.wait_for_timeout(10)
+    late = caught(page, held, str(asked[1].pk))
     page.keyboard.press("a")  # the first card is still on the screen: neither of the two was meant for certain
     page.keyboard.press("k")
     expect(picked).to_have_attribute("href", f"/queue/{asked[0].pk}/")
-    held[0].continue_()  # the card that was passed over arrives late, and is not shown
+    late.continue_()  # the card that was passed over arrives late, and is not shown
     page.keyboard.press("r")
     expect(page.locator("#card")).to_have_attribute("data-request", str(asked[0].pk))
     assert [desk.request(request).status for request in asked] == ["pending", "pending"]
@@ -136,7 +134,7 @@ def test_what_fails_on_the_way_is_said(desk: Desk, world: World, visit: Visit) -
         lambda route: route.fulfill(status=500, body="broken"),
         lambda route: route.continue_(),
     ]
-    page.route(f"**/queue/{request.pk}/", lambda route: answers.pop(0)(route))
+    intercept(page, f"**/queue/{request.pk}/", lambda route: answers.pop(0)(route))
     page.keyboard.press("j")
     expect(page.get_by_role("alert")).to_contain_text("could not be reached")
     page.keyboard.press("j")
