@@ -71,7 +71,9 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "waiting_s": _waited(row.run),
     }
     if edit and row.kind == "tool":
-        result["fields"] = fields.fields_of(content.get("schema"), _readable(arguments), typed) if edit != "json" else []
+        result["fields"] = (
+            fields.fields_of(content.get("schema"), _readable(arguments), typed) if edit != "json" else []
+        )
         result["json"] = (typed or {}).get("arguments") or json.dumps(result["raw"], indent=2, ensure_ascii=False)
     return result
 
@@ -219,7 +221,10 @@ def _next(row: ApprovalRequest, votes: int, verdicts: list[str]) -> list[tuple[s
     agent = row.agent or "the team"
     found = {name: (verb, text.format(agent=agent, tool=row.tool)) for name, (verb, text) in _THEN[row.kind].items()}
     if votes + 1 < row.approvers and "approve" in found:
-        found["approve"] = ("Approve", f"it counts as {votes + 1} of {row.approvers}; nothing happens until the others agree.")
+        found["approve"] = (
+            "Approve",
+            f"it counts as {votes + 1} of {row.approvers}; nothing happens until the others agree.",
+        )
     return [words for verdict, words in found.items() if verdict in verdicts]
 
 

@@ -146,4 +146,8 @@ def read_json(text: str) -> Json:
         raise Invalid("arguments", f"is not JSON: {error}") from None
 
 
-_WANTED = {"integer": "a whole number", "number": "a number (write 1250.00, without separators)", "boolean": "true or false"}
+_WANTED = {
+    "integer": "a whole number",
+    "number": "a number (write 1250.00, without separators)",
+    "boolean": "true or false",
+}

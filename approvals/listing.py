@@ -17,7 +17,11 @@ from console.tenants.access import Actor
 PAGE = 50
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 _RISK = Case(
-    When(risk="high", then=0), When(risk="medium", then=1), When(risk="low", then=2), default=3, output_field=IntegerField()
+    When(risk="high", then=0),
+    When(risk="medium", then=1),
+    When(risk="low", then=2),
+    default=3,
+    output_field=IntegerField(),
 )
 
 

@@ -47,7 +47,9 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "retries": _retries(steps),
         "fall": waterfall.chart(steps, row.started_at or row.created_at, timezone.now(), waterfall.decided_by(asked)),
         "input": crypto.unseal_json(row.tenant_id, "run.input", bytes(row.sealed_input)),
-        "result": crypto.unseal_json(row.tenant_id, "run.result", bytes(row.sealed_result)) if row.sealed_result else None,
+        "result": crypto.unseal_json(row.tenant_id, "run.result", bytes(row.sealed_result))
+        if row.sealed_result
+        else None,
         **_feed(actor, row, request.GET.get("messages") == "all"),
         **_buttons(actor, row),
     }

@@ -15,7 +15,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 try:
     SECRET_KEY = environment.read("SAYSO_SECRET_KEY")
-    SAYSO_MASTER_KEY = environment.read("SAYSO_MASTER_KEY")  # base64 or hexadecimal; console.environment.master_key reads it
+    SAYSO_MASTER_KEY = environment.read(
+        "SAYSO_MASTER_KEY"
+    )  # base64 or hexadecimal; console.environment.master_key reads it
     DATABASE_URL = environment.read("DATABASE_URL", "postgresql:///sayso")
     OWNER_URL = environment.read("SAYSO_OWNER_DATABASE_URL", DATABASE_URL)
     REDIS_URL = environment.redis_url(environment.read("REDIS_URL", "redis://127.0.0.1:6379/0"))
@@ -167,11 +169,7 @@ _SHARED: list[Any] = [
 ]
 _JSON = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 # Plain tracebacks: the pretty ones print local variables, and with them what tenants entrusted to us.
-_TEXT = [
-    structlog.dev.ConsoleRenderer(
-        colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-    )
-]
+_TEXT = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)]
 structlog.configure(
     processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
     logger_factory=structlog.stdlib.LoggerFactory(),

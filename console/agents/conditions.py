@@ -15,7 +15,7 @@ from console.agents.room import here
 
 
 class WatchedConfig(BaseModel):
-    """A condition, and what it means when it ends the team: "completed", or the stop reason of a guard."""
+    """A condition, and what it means when it ends the team: "completed", the stop reason of a guard, or nothing."""
 
     condition: ComponentModel
     meaning: str
@@ -49,7 +49,7 @@ class Watched(TerminationCondition, Component[WatchedConfig]):
         """Judge the team's own words."""
         heard = without_reviewers(messages) if self._room.spoken else messages
         stop = await self._condition(heard)
-        if stop is not None:
+        if stop is not None and self._config.meaning:
             self._room.fired.append(self._config.meaning)
         return stop
 

@@ -49,7 +49,7 @@ def examine(
     if fault:
         return None, [*findings, Finding("$.team" + fault[0], fault[1])]
     walk = Walk({name: catalogue[target] for name, target in mapping.items() if target in catalogue}, catalogue)
-    team = walk.team(document, "$.team")
+    team = walk.root(document, "$.team")
     findings += walk.findings
     findings += [
         Finding(f"$.tools.{name}", "No agent of the team has a tool of this name.", "info")

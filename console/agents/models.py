@@ -19,14 +19,14 @@ from autogen_core.models import (
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
-from console.agents import clients, failures, wire
+from console.agents import clients, failures, providers, wire
 from console.agents.room import here
 from console.durable.digest import History
 from console.durable.errors import EffectFailed
 from console.durable.run import Call
 from console.durable.steps import Done, Json, Kind
 
-SELECTOR = "selector"  # the name under which a team's own model is asked for the next speaker
+SELECTOR = providers.SPEAKERS["SelectorGroupChat"]  # the name under which a team's own model is asked who is next
 CHARS_PER_TOKEN = 4  # a local estimate: the real encodings would have to be downloaded
 CONTEXT_TOKENS = 128_000
 
@@ -53,7 +53,7 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         self._config = dict(config)
         self._name = str(config.get("model", ""))
         self._info = clients.model_info(config)
-        self._history = History(wire.encode)
+        self._histories: dict[str, History] = {}  # by scope: each call of an agent as a tool has its own
         self._schemas = wire.Schemas()
         self._usage = RequestUsage(prompt_tokens=0, completion_tokens=0)
 
@@ -117,13 +117,17 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
             arguments["extra_create_args"] = dict(extra)
             rest["extra"] = dict(extra)
         told = wire.paragraphs(messages) if self._agent == SELECTOR else messages
-        request, digest = self._history.request(told, rest)
+        scope = room.scope(self._scope)
+        history = self._histories.get(scope)
+        if history is None:
+            history = self._histories[scope] = History(wire.encode)
+        request, digest = history.request(told, rest)
 
         async def body(call: Call) -> Done:
             return await self._persist(call, messages, arguments, stream)
 
         settled = await room.run.effect(
-            self._scope,
+            scope,
             kind=Kind.MODEL,
             request=request,
             digest=digest,

@@ -27,6 +27,7 @@ class PersonConfig(BaseModel):
 
     name: str
     description: str = "A human user"
+    path: str = ""  # see rewrite.py
 
 
 class Person(BaseChatAgent, Component[PersonConfig]):
@@ -36,16 +37,17 @@ class Person(BaseChatAgent, Component[PersonConfig]):
     component_config_schema = PersonConfig
     component_provider_override = "console.agents.participants.Person"
 
-    def __init__(self, name: str, description: str) -> None:
-        super().__init__(name, description)
+    def __init__(self, config: PersonConfig) -> None:
+        super().__init__(config.name, config.description)
         self._room = here()
+        self._config = config
 
     @classmethod
     def _from_config(cls, config: PersonConfig) -> Person:
-        return cls(config.name, config.description)
+        return cls(config)
 
     def _to_config(self) -> PersonConfig:
-        return PersonConfig(name=self.name, description=self.description)
+        return self._config
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
@@ -55,7 +57,7 @@ class Person(BaseChatAgent, Component[PersonConfig]):
     async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
         """Ask, and answer with what the person said: as a handoff back when the question came by one."""
         last = messages[-1] if messages else None
-        decision = await ask(self.name, self.name, last)
+        decision = await ask(self._config.path + self.name, self.name, self.name, last)
         said = spoken(decision)
         if isinstance(last, HandoffMessage) and last.target == self.name:
             return Response(chat_message=HandoffMessage(source=self.name, target=last.source, content=said))
@@ -71,6 +73,7 @@ class AttendedConfig(BaseModel):
     agent: ComponentModel
     review: bool
     insiders: list[str]
+    path: str = ""  # see rewrite.py
 
 
 class Attended(BaseChatAgent, Component[AttendedConfig]):
@@ -131,7 +134,8 @@ class Attended(BaseChatAgent, Component[AttendedConfig]):
                 raise RuntimeError(f"{self.name} ended its turn without a response")
             message = response.chat_message
             if isinstance(message, HandoffMessage) and message.target not in self._insiders:
-                decision = await ask(message.target, self.name, message)
+                scope = f"{self._config.path}{self.name}/{message.target}"
+                decision = await ask(scope, message.target, self.name, message)
                 # Observers see both; the team does not, so that no termination condition takes it for an end.
                 yield message
                 answer = HandoffMessage(source=message.target, target=self.name, content=spoken(decision))
@@ -159,10 +163,11 @@ class Attended(BaseChatAgent, Component[AttendedConfig]):
 
     async def _show(self, message: BaseChatMessage) -> Decision:
         text = message.to_text()
-        request = {"content": text, "type": type(message).__name__, "source": self.name}
+        request = {"content": text, "type": type(message).__name__.partition("[")[0], "source": self.name}
         if isinstance(message, HandoffMessage):
             request["target"] = message.target
-        return await self._room.run.gate(f"{self.name}/message", Gate("message", request, agent=self.name))
+        scope = self._room.scope(f"{self._config.path}{self.name}/message")
+        return await self._room.run.gate(scope, Gate("message", request, agent=self.name))
 
     def _edited(self, message: BaseChatMessage, answer: str) -> BaseChatMessage:
         self._room.spoken = True
@@ -178,15 +183,15 @@ class Attended(BaseChatAgent, Component[AttendedConfig]):
         await self._agent.on_reset(cancellation_token)
 
 
-async def ask(person: str, agent: str, about: BaseChatMessage | None) -> Decision:
+async def ask(scope: str, person: str, agent: str, about: BaseChatMessage | None) -> Decision:
     """Put the last message as a question to a person, and wait for the answer."""
     request: dict[str, Any] = {
         "question": about.to_text() if about is not None else "The team waits for your input.",
         "from": about.source if about is not None else "",
         "to": person,
     }
-    scope = person if person == agent else f"{agent}/{person}"
-    return await here().run.gate(scope, Gate("question", request, agent=agent))
+    room = here()
+    return await room.run.gate(room.scope(scope), Gate("question", request, agent=agent))
 
 
 def spoken(decision: Decision) -> str:
@@ -196,5 +201,3 @@ def spoken(decision: Decision) -> str:
     here().spoken = True
     why = f" {quote(decision.reason)}" if decision.reason else ""
     return f"Nobody answered the question.{why}"
-
-

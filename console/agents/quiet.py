@@ -1,4 +1,4 @@
-"""What AutoGen 0.7.5 and the openai package waste and shout, switched off knowingly and in this one place.
+"""What AutoGen 0.7.5 and the openai package waste, shout and trip over, put right knowingly and in this one place.
 
 AutoGen's runtime serialises every message for traces and logs that nobody asked for, whatever the level: a third of a
 replay. The openai package walks through each message of each request against the types of its parameters, to rename
@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from autogen_agentchat.messages import BaseMessage
+from autogen_agentchat.messages import BaseMessage, MessageFactory, StructuredMessage
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
 from openai import NotGiven, Omit
@@ -57,12 +57,24 @@ def _short(self: Any) -> str:
     return f"<{type(self).__name__} of {self.source}>"
 
 
+_is_registered = MessageFactory.is_registered
+
+
+def _knows(self: MessageFactory, message_type: type[Any]) -> bool:
+    """A team made from a document knows StructuredMessage, and refuses the very messages of its structured agents:
+    their class is StructuredMessage[...], and a document has no place to say so. Only a saved team needs to know more,
+    and teams are never saved here."""
+    return _is_registered(self, message_type) or issubclass(message_type, StructuredMessage)
+
+
 def hush() -> None:
-    """Switch off tracing and eager serialisation, and keep what torn-down runs complain about out of the logs."""
+    """Switch off tracing and eager serialisation, keep what torn-down runs complain about out of the logs, and let teams
+    pass structured messages on."""
     TraceHelper.trace_block = _trace_block  # type: ignore[method-assign,assignment]
     runtime.SingleThreadedAgentRuntime._create_otel_attributes = _no_attributes  # type: ignore[method-assign,assignment]
     runtime.SingleThreadedAgentRuntime._try_serialize = _no_payload  # type: ignore[method-assign]
     completions.async_maybe_transform = _as_it_is  # type: ignore[assignment]
+    MessageFactory.is_registered = _knows  # type: ignore[method-assign]
     # The runtime formats each message into a log line before it asks whether anybody wants the line.
     BaseMessage.__repr__ = _short  # type: ignore[method-assign]
     for name in LOGGERS:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +19,8 @@ from console.agents.limits import Limits
 from console.agents.oversight import Oversight
 from console.agents.tools import ToolSpec
 from console.durable.run import Run
+
+SCOPE = 240  # characters; gates and doubts put something behind it
 
 
 class Environment(Protocol):
@@ -58,6 +62,10 @@ class Room:
     spoken: bool = False  # a reviewer has said something: termination conditions must be kept from it
     fired: list[str] = field(default_factory=list)  # what ended the team: "completed", or the stop reason of a guard
 
+    def scope(self, place: str) -> str:
+        """The scope of an effect at ``place`` in the document: below the call of the agent or team that is at work."""
+        return shortened(f"{_inside.get()}{place}")
+
     async def check_budget(self) -> None:
         """Stop the run (never returns) when its tokens or its money are used up."""
         if self.limits.max_tokens is not None and self.tokens >= self.limits.max_tokens:
@@ -73,6 +81,25 @@ class Room:
 
 
 _room: ContextVar[Room] = ContextVar("sayso_room")
+_inside: ContextVar[str] = ContextVar("sayso_inside", default="")
+
+
+@contextmanager
+def inside(scope: str) -> Iterator[None]:
+    """What this context, and every task that it starts, does happens inside the call at ``scope``."""
+    before = _inside.get()
+    _inside.set(f"{scope}/")
+    try:
+        yield
+    finally:
+        _inside.set(before)  # not by token: a generator may be closed from another context
+
+
+def shortened(scope: str) -> str:
+    """The scope itself, or its beginning and a digest when it is longer than a journal keeps."""
+    if len(scope) <= SCOPE:
+        return scope
+    return f"{scope[: SCOPE - 20]}~{hashlib.sha256(scope.encode()).hexdigest()[:16]}"
 
 
 def enter(room: Room) -> None:

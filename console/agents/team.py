@@ -19,7 +19,7 @@ from autogen_agentchat.messages import (
     ToolCallRequestEvent,
 )
 
-from console.agents import providers, quiet, rewrite, wire
+from console.agents import anatomy, providers, quiet, rewrite, wire
 from console.agents.limits import Limits
 from console.agents.oversight import NOTE, Oversight, note, rejection
 from console.agents.room import Environment, Pace, Room, enter
@@ -29,7 +29,8 @@ from console.durable.steps import Gate, Json
 
 log = logging.getLogger(__name__)
 
-COUNTED = "Maximum number of turns"  # how AutoGen begins to say that max_turns was reached
+# How AutoGen's teams begin to say that max_turns was reached.
+COUNTED = ("Maximum number of turns", "Max rounds reached")
 
 quiet.hush()
 
@@ -51,7 +52,7 @@ async def run_team(
     """
     document = body["team"]
     limits, oversight = Limits.of(body), Oversight.of(body)
-    names = {member["config"]["name"] for member in document["config"]["participants"]}
+    names = anatomy.voices(document)
     reviewer = "reviewer"
     while reviewer in names:
         reviewer += "_"
@@ -128,7 +129,7 @@ class _Show:
         told: dict[str, Any] = {
             "index": self._index,
             "source": message.source,
-            "type": type(message).__name__,
+            "type": type(message).__name__.partition("[")[0],  # StructuredMessage[Report] is a class of its own
             "content": _content(message),
             "at": self._room.run.at.isoformat(),
             "models_usage": None

@@ -80,12 +80,12 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         """Do it, after whoever must be asked was asked. Never raises: AutoGen would wait for ever."""
         spec = self._tools.get(name)
         if spec is None:
-            return _answer(name, f"There is no tool {name!r}.", failed=True)
+            return answer(name, f"There is no tool {name!r}.", failed=True)
         given: Json = {} if arguments is None else arguments
         try:
             settled = await self._effect(name, spec, given, call_id or "")
         except EffectFailed as failed:  # it ran out of time
-            return _answer(name, f"{name} failed: {failed.error['message']}", failed=True)
+            return answer(name, f"{name} failed: {failed.error['message']}", failed=True)
         except Exception as error:  # a fault of ours: end the run with it, rather than hang the team
             await self._room.run.stop("tool_error", f"{name}: {type(error).__name__}: {clip(str(error), 300)}")
             raise
@@ -126,7 +126,7 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
 
         deed = spec.deed(given)
         return await room.run.effect(
-            self._config.scope,
+            room.scope(self._config.scope),
             kind=Kind.TOOL,
             request={"tool": name, "version": spec.version, "arguments": given, "call_id": call_id},
             body=body,
@@ -141,13 +141,13 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
     def _result(self, name: str, given: Json, settled: Settled) -> ToolResult:
         decision = settled.decision
         if decision is None or decision.verdict in ("allow", "approve"):
-            return _answer(name, as_text(settled.value), settled.failed)
+            return answer(name, as_text(settled.value), settled.failed)
         self._room.spoken = True
         if decision.verdict in ("reject", "deny"):
-            return _answer(name, refusal(decision), failed=True)
+            return answer(name, refusal(decision), failed=True)
         if decision.verdict == "edit":
-            return _answer(name, f"{as_text(settled.value)}\n\n{changes(given, decision)}", settled.failed)
-        return _answer(name, as_text(settled.value), settled.failed)
+            return answer(name, f"{as_text(settled.value)}\n\n{changes(given, decision)}", settled.failed)
+        return answer(name, as_text(settled.value), settled.failed)
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -166,7 +166,8 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         """Nothing to load."""
 
 
-def _answer(name: str, text: str, failed: bool) -> ToolResult:
+def answer(name: str, text: str, failed: bool) -> ToolResult:
+    """What an agent gets for a call."""
     return ToolResult(name=name, result=[TextResultContent(content=text)], is_error=failed)
 
 

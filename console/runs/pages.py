@@ -68,7 +68,11 @@ def new(request: HttpRequest) -> HttpResponse:
     """The form that starts a run."""
     actor = actor_of(request)
     if actor.role not in STARTERS:
-        who = Membership.objects.filter(role__in=STARTERS, active=True).select_related("user").order_by("-role", "user__username")
+        who = (
+            Membership.objects.filter(role__in=STARTERS, active=True)
+            .select_related("user")
+            .order_by("-role", "user__username")
+        )
         starters = [each.user.name for each in access.all(who, actor)[:5]]
         return render(request, "runs/not_yours.html", {"section": "runs", "starters": starters}, status=403)
     workflows = list(

@@ -113,9 +113,7 @@ def ago(value: Any) -> str | SafeString:
         return "–"
     seconds = max((timezone.now() - when).total_seconds(), 0)
     text = "just now" if seconds < 5 else f"{duration(int(seconds)).replace('.0 s', ' s')} ago"
-    return format_html(
-        '<time datetime="{}" title="{}" data-time="ago">{}</time>', when.isoformat(), _stamp(when), text
-    )
+    return format_html('<time datetime="{}" title="{}" data-time="ago">{}</time>', when.isoformat(), _stamp(when), text)
 
 
 @register.filter
@@ -125,9 +123,7 @@ def age(value: Any) -> str | SafeString:
     if when is None:
         return "–"
     text = duration(int(max((timezone.now() - when).total_seconds(), 0))).replace(".0 s", " s")
-    return format_html(
-        '<time datetime="{}" title="{}" data-time="age">{}</time>', when.isoformat(), _stamp(when), text
-    )
+    return format_html('<time datetime="{}" title="{}" data-time="age">{}</time>', when.isoformat(), _stamp(when), text)
 
 
 @register.filter

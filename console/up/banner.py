@@ -16,7 +16,8 @@ def text(url: str, data: Path, demo: dict[str, Any] | None, workers: int) -> str
         lines += [f"  {'tenant':<12}{'role':<12}{'user name':<26}password"]
         for tenant in demo["tenants"]:
             lines += [
-                f"  {tenant['slug']:<12}{user['role']:<12}{user['username']:<26}{user['password']}" for user in tenant["users"]
+                f"  {tenant['slug']:<12}{user['role']:<12}{user['username']:<26}{user['password']}"
+                for user in tenant["users"]
             ]
         first = demo["tenants"][0]
         operator, reviewer = (_named(first, role) for role in ("operator", "reviewer"))

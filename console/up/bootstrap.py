@@ -116,7 +116,10 @@ def _run(argv: list[str], extra: dict[str, str], trouble: str) -> None:
     if done.returncode:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         said = " ".join(lines)
-        if any(sign in said.lower() for sign in ("connection", "network", "dns", "resolve", "timed out", "no matching distr")):
+        if any(
+            sign in said.lower()
+            for sign in ("connection", "network", "dns", "resolve", "timed out", "no matching distr")
+        ):
             trouble += " (is there a network?)"
         _refuse(f"{trouble}: {lines[-1] if lines else f'{argv[0]} ended with {done.returncode}'}")
 

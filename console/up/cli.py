@@ -32,10 +32,16 @@ def main(arguments: list[str]) -> int:
 
 
 def _options(arguments: list[str]) -> supervisor.Options:
-    parser = argparse.ArgumentParser(prog="manage.py up", description="Start Sayso on this machine; Ctrl-C stops all of it.")
+    parser = argparse.ArgumentParser(
+        prog="manage.py up", description="Start Sayso on this machine; Ctrl-C stops all of it."
+    )
     parser.add_argument("--port", type=_port, default=8000, help="where the console listens (default 8000)")
-    parser.add_argument("--host", default="127.0.0.1", help="the address it listens on (default 127.0.0.1: this machine only)")
-    parser.add_argument("--data", type=Path, default=ROOT / ".sayso", help="directory of this instance (default .sayso)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address it listens on (default 127.0.0.1: this machine only)"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=ROOT / ".sayso", help="directory of this instance (default .sayso)"
+    )
     parser.add_argument("--workers", type=_count, default=1, metavar="N", help="worker processes (default 1)")
     parser.add_argument("--no-demo", action="store_true", help="neither demo tenants nor demo model")
     given = parser.parse_args(arguments)
@@ -74,6 +80,8 @@ def _choose_instance(arguments: list[str]) -> list[str]:
             rest.append(argument)
     if data is not None:
         instance.adopt(Path(data).absolute())
-    elif "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ and instance.exists(ROOT / ".sayso"):
+    elif (
+        "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ and instance.exists(ROOT / ".sayso")
+    ):
         instance.adopt(ROOT / ".sayso")
     return rest

@@ -32,7 +32,9 @@ def open_directory(data: Path) -> TextIO:
         held.seek(0)
         who = held.read().strip()
         held.close()
-        raise Refused(f"the data directory {data} is in use by process {who or 'unknown'}: stop it, or give --data") from error
+        raise Refused(
+            f"the data directory {data} is in use by process {who or 'unknown'}: stop it, or give --data"
+        ) from error
     held.truncate(0)
     held.write(str(os.getpid()))
     held.flush()

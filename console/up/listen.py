@@ -8,7 +8,9 @@ import socket
 from console.up.places import Refused
 
 SEND_BUFFER = 131_072  # bytes: a reader that stopped reading is noticed soon, instead of after megabytes
-USER_TIMEOUT = 15_000  # milliseconds until unacknowledged data closes a connection: a dead reader does not live for ever
+USER_TIMEOUT = (
+    15_000  # milliseconds until unacknowledged data closes a connection: a dead reader does not live for ever
+)
 
 
 def listener(host: str, port: int) -> socket.socket:

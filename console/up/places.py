@@ -45,7 +45,9 @@ def postgres_user() -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam("nobody")
     except KeyError as error:
-        raise Refused("Postgres cannot run as root, and this machine has no user 'nobody': run as another user") from error
+        raise Refused(
+            "Postgres cannot run as root, and this machine has no user 'nobody': run as another user"
+        ) from error
 
 
 def reachable(path: Path, user: pwd.struct_passwd) -> bool:
@@ -101,7 +103,9 @@ def database_directory(data: Path) -> Path:
         return path
     if not path.exists():
         if path.is_symlink():
-            raise Refused(f"{path} points to {os.readlink(path)}, which is gone: restore it, or remove the link to start anew")
+            raise Refused(
+                f"{path} points to {os.readlink(path)}, which is gone: restore it, or remove the link to start anew"
+            )
         if reachable(path, user):
             path.mkdir(mode=0o700)
         else:

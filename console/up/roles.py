@@ -40,7 +40,9 @@ def make(url: str, *, database: str | None = None) -> None:
 
 
 def _make(connection: psycopg.Connection, database: str | None) -> None:
-    there = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)])}
+    there = {
+        row[0] for row in connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)])
+    }
     for role, attributes in ROLES.items():
         if role not in there:
             connection.execute(sql.SQL("CREATE ROLE {} " + attributes).format(sql.Identifier(role)))  # type: ignore[arg-type]
@@ -62,7 +64,9 @@ def _make(connection: psycopg.Connection, database: str | None) -> None:
             continue
         if not connection.execute("SELECT pg_has_role(session_user, %s, 'SET')", [role]).fetchone()[0]:  # type: ignore[index]
             connection.execute(
-                sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(sql.Identifier(role), sql.Identifier(login))
+                sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(
+                    sql.Identifier(role), sql.Identifier(login)
+                )
             )
     # Migrations create tables as sayso_owner; the test suite creates databases as it.
     granted = connection.execute("SELECT has_schema_privilege('sayso_owner', 'public', 'CREATE')").fetchone()

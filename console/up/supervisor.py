@@ -136,7 +136,9 @@ class Supervisor:
         mark("processes")
         self.log.write(banner.text(self.url, self.data, seeded, self.options.workers))
         self.log.open(replay=False)
-        took = ", ".join(f"{stage} {at - before:.1f}" for (_, before), (stage, at) in zip(marks, marks[1:], strict=False))
+        took = ", ".join(
+            f"{stage} {at - before:.1f}" for (_, before), (stage, at) in zip(marks, marks[1:], strict=False)
+        )
         self.log.line("up", f"ready after {time.monotonic() - marks[0][1]:.1f} s ({took}); Ctrl-C stops it")
         gc.collect()
 
@@ -162,7 +164,9 @@ class Supervisor:
         if self.own_broker:
             valkey = Valkey(self.data / "valkey", places.runtime(self.data))
             await self._store(valkey)
-            await asyncio.to_thread(valkey.forget, "sayso:worker:*")  # workers of an earlier time are not there any more
+            await asyncio.to_thread(
+                valkey.forget, "sayso:worker:*"
+            )  # workers of an earlier time are not there any more
             self.env["REDIS_URL"] = valkey.url
 
     async def _store(self, store: Postgres | Valkey) -> None:
@@ -204,10 +208,14 @@ class Supervisor:
         ready = self._answers("/readyz")
         while not await ready():
             if time.monotonic() > deadline:
-                raise Refused(f"{self.url}/readyz is not satisfied after {seconds:.0f} s; see its answer and the log above")
+                raise Refused(
+                    f"{self.url}/readyz is not satisfied after {seconds:.0f} s; see its answer and the log above"
+                )
             await asyncio.sleep(0.05)
 
-    def _application(self, name: str, argv: list[str], ready: Any = None, pass_fds: tuple[int, ...] | list[int] = ()) -> Child:
+    def _application(
+        self, name: str, argv: list[str], ready: Any = None, pass_fds: tuple[int, ...] | list[int] = ()
+    ) -> Child:
         return Child(name, argv, self.log, env=self._environ(), cwd=str(ROOT), ready=ready, pass_fds=pass_fds)
 
     def _environ(self) -> dict[str, str]:

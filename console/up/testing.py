@@ -43,9 +43,7 @@ def _prepare_browser() -> None:
 
 def _pytest(arguments: list[str]) -> int:
     workers = [] if any(a.startswith(("-n", "--numprocesses")) or a == "no:xdist" for a in arguments) else _workers()
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *workers, *arguments], cwd=ROOT, check=False
-    ).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", *workers, *arguments], cwd=ROOT, check=False).returncode
 
 
 def _workers() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 from jsonschema.exceptions import SchemaError
 
-from console.agents import documents, limits
+from console.agents import anatomy, documents, limits
 from console.agents.documents import Finding
 from console.agents.oversight import MODES
 from console.agents.shapes import shape_fault
@@ -181,7 +181,7 @@ _CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[str, str]]]] = {
 
 def _strangers(team: Mapping[str, Json], body: Mapping[str, Json]) -> list[Finding]:
     """Agents that are named in the body and are not in the team: most likely a slip, and said as one."""
-    names = {member["config"].get("name") for member in team["config"].get("participants", [])}
+    names = anatomy.names(team)
     found = []
     stages = (body.get("oversight") or {}).get("stages") or {}
     credential = body.get("credential")

@@ -22,6 +22,7 @@ from tests.agents.stage import (
     mention,
     model,
     never,
+    node,
     person,
     pinned,
     team,
@@ -129,6 +130,34 @@ def put(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 MEMBER = "config.participants[0]"
 FIRST = team("RoundRobinGroupChat", agent("a", "sum"), agent("b"))
 ASSISTANT = f"{MEMBER}.config"
+SECOND = "config.participants[1]"
+TEAMS = "autogen_agentchat.teams"
+FLOW = team(
+    "GraphFlow", agent("a", "sum"), graph={"nodes": {"a": {"name": "a", "edges": []}}}, termination_condition=None
+)
+NEVER_MET: dict[str, dict[str, Any]] = {
+    "ExternalTermination": {},
+    "StopMessageTermination": {},
+    "HandoffTermination": {"target": "nobody"},
+    "SourceMatchTermination": {"sources": ["nobody"]},
+    "TextMessageTermination": {"source": "nobody"},
+    "FunctionCallTermination": {"function_name": "nothing"},
+}
+
+
+def nested(deep: int) -> dict[str, Any]:
+    found = team("RoundRobinGroupChat", agent("a"), name=f"t{deep}")
+    return found if deep == 0 else team("RoundRobinGroupChat", nested(deep - 1), name=f"t{deep}")
+
+
+def remembers(content: Any) -> dict[str, Any]:
+    entry = {"content": content, "mime_type": "text/plain"}
+    return node("autogen_core.memory.ListMemory", "memory", name="m", memory_contents=[entry])
+
+
+def answers(schema: dict[str, Any], text: str | None = None) -> dict[str, Any]:
+    provider = "autogen_agentchat.messages.StructuredMessageFactory"
+    return node(provider, "structured_message", json_schema=schema, format_string=text, content_model_name="M")
 
 
 @pytest.mark.parametrize(
@@ -147,12 +176,11 @@ ASSISTANT = f"{MEMBER}.config"
     [
         "antigravity.Team",
         "os.system",
-        "autogen_ext.models.openai.AzureOpenAIChatCompletionClient",
         "openai_chat_completion_client",
         "OpenAIChatCompletionClient",
-        "autogen_ext.tools.mcp.McpWorkbench",
+        "autogen_ext.models.anthropic.AnthropicChatCompletionClient",
         "autogen_agentchat.agents.CodeExecutorAgent",
-        "autogen_agentchat.teams.MagenticOneGroupChat",
+        "autogen_agentchat.teams.MagenticOneGroupChats",
         "console.agents.models.JournaledModel",
         "console.agents.workbenches.JournaledWorkbench",
         "..",
@@ -210,10 +238,94 @@ FAULTS: list[tuple[str, Any, str]] = [
         put(FIRST, f"{ASSISTANT}.model_client.config.temperature", [1]),
         f"$.team.{ASSISTANT}.model_client.config.temperature",
     ),
-    ("nested team", put(FIRST, MEMBER, FIRST), f"$.team.{MEMBER}"),
+    ("a team in a graph", put(FLOW, MEMBER, FIRST), f"$.team.{MEMBER}"),
+    ("a team in a swarm", put(put(FIRST, "provider", f"{TEAMS}.Swarm"), MEMBER, FIRST), f"$.team.{MEMBER}"),
+    ("nested without end", nested(9), "$.team" + ".config.participants[0]" * 7),
+    ("two teams of one name", put(FIRST, "config.participants", [FIRST, FIRST]), f"$.team.{SECOND}.config.name"),
+    (
+        "a team with a name that is none",
+        put(FIRST, MEMBER, put(FIRST, "config.name", "a b")),
+        f"$.team.{MEMBER}.config.name",
+    ),
+    (
+        "a thousand agents",
+        put(FIRST, "config.participants", [agent(f"a{i}") for i in range(1000)]),
+        "$.team.config.participants[100]",
+    ),
+    (
+        "an image as memory",
+        put(FIRST, f"{ASSISTANT}.memory", [remembers([1])]),
+        f"$.team.{ASSISTANT}.memory[0].config.memory_contents[0].content",
+    ),
+    (
+        "a memory elsewhere",
+        put(FIRST, f"{ASSISTANT}.memory", [node("autogen_ext.memory.chromadb.ChromaDBVectorMemory", "memory")]),
+        f"$.team.{ASSISTANT}.memory[0].provider",
+    ),
+    (
+        "no JSON schema",
+        put(FIRST, f"{ASSISTANT}.structured_message_factory", answers({"type": "nothing"})),
+        f"$.team.{ASSISTANT}.structured_message_factory.config.json_schema",
+    ),
+    (
+        "a structured format that reaches in",
+        put(
+            FIRST,
+            f"{ASSISTANT}.structured_message_factory",
+            answers({"type": "object", "properties": {"a": {"type": "string"}}}, "{a.__class__}"),
+        ),
+        f"$.team.{ASSISTANT}.structured_message_factory.config.format_string",
+    ),
+    (
+        "a society without a team",
+        put(
+            FIRST, MEMBER, node("autogen_agentchat.agents.SocietyOfMindAgent", "agent", name="s", model_client=model())
+        ),
+        f"$.team.{MEMBER}.config.team",
+    ),
+    (
+        "a filter without a filter",
+        put(
+            FIRST,
+            MEMBER,
+            node("autogen_agentchat.agents.MessageFilterAgent", "agent", name="s", wrapped_agent=agent("s")),
+        ),
+        f"$.team.{MEMBER}.config.filter",
+    ),
+    (
+        "an agent tool without an agent",
+        put(FIRST, f"{ASSISTANT}.workbench[0].config.tools", [node("autogen_agentchat.tools.AgentTool", "tool")]),
+        f"$.team.{ASSISTANT}.workbench[0].config.tools[0].config.agent",
+    ),
+    (
+        "an HTTP tool",
+        put(
+            FIRST,
+            f"{ASSISTANT}.workbench[0].config.tools",
+            [node("autogen_ext.tools.http.HttpTool", "tool", name="sms")],
+        ),
+        f"$.team.{ASSISTANT}.workbench[0].config.tools[0]",
+    ),
+    (
+        "an MCP server",
+        put(FIRST, f"{ASSISTANT}.workbench", [node("autogen_ext.tools.mcp.McpWorkbench", "workbench")]),
+        f"$.team.{ASSISTANT}.workbench[0]",
+    ),
+    *[
+        (
+            f"never met: {kind}",
+            put(
+                FIRST,
+                "config.termination_condition",
+                node(f"autogen_agentchat.conditions.{kind}", "termination", **config),
+            ),
+            "$.team.config.termination_condition",
+        )
+        for kind, config in NEVER_MET.items()
+    ],
     ("tools as text", put(FIRST, f"{ASSISTANT}.workbench[0].config.tools", "x"), f"$.team.{ASSISTANT}.workbench[0]"),
     ("two tools of one name", put(FIRST, f"{ASSISTANT}.workbench[0].config.tools", [pinned("sum")] * 2), "$.team"),
-    ("tools and workbench", put(FIRST, f"{ASSISTANT}.tools", [pinned("sum")]), f"$.team.{ASSISTANT}.tools"),
+    ("the same tool beside the workbench", put(FIRST, f"{ASSISTANT}.tools", [pinned("sum")]), f"$.team.{ASSISTANT}"),
     ("memory", put(FIRST, f"{ASSISTANT}.memory", [{}]), f"$.team.{ASSISTANT}.memory"),
     ("iterations", put(FIRST, f"{ASSISTANT}.max_tool_iterations", 0), f"$.team.{ASSISTANT}.max_tool_iterations"),
     (

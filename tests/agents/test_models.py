@@ -287,7 +287,9 @@ def test_clients_that_were_let_go_are_closed(monkeypatch: pytest.MonkeyPatch, re
 
     async def make() -> None:
         clients = Clients()
-        one, two, _ = (clients.get(api_key=key, base_url="http://x", config={"model": "m"}) for key in ("k1", "k2", "k3"))
+        one, two, _ = (
+            clients.get(api_key=key, base_url="http://x", config={"model": "m"}) for key in ("k1", "k2", "k3")
+        )
         assert not one._client.is_closed()  # a run may hold it
         assert clients.get(api_key="k2", base_url="http://x", config={"model": "m"}) is two
         assert clients.get(api_key="k1", base_url="http://x", config={"model": "m"}) is not one

@@ -97,9 +97,7 @@ def test_a_swarm_goes_on_after_a_rejection() -> None:
         return "Better. TERMINATE" if "rejected" in text_of(messages[-1]) else "Bad. TERMINATE"
 
     document = team("Swarm", agent("front", handoffs=["back"]), agent("back"))
-    world = World(
-        {"front": Script(lambda m: [("transfer_to_back", {})]), "back": Script(back)}, {"team": document}
-    )
+    world = World({"front": Script(lambda m: [("transfer_to_back", {})]), "back": Script(back)}, {"team": document})
     (ask,) = world.parks()
     world.decide(ask, "reject", reason="try again")
     (ask,) = world.parks()

@@ -126,7 +126,6 @@ def test_a_body_that_is_no_object_has_its_path_too(desk: Desk, body: str) -> Non
     assert [each["path"] for each in answer.json()["errors"]] == ["$.team"]
 
 
-
 def test_a_credential_keeps_its_key(desk: Desk) -> None:
     api = desk.house.admin.api
     put = {"provider": "openai", "base_url": "https://api.example.com/v1", "api_key": "sk-very-secret"}

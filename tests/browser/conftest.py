@@ -53,7 +53,9 @@ def server(transactional_db: None, woken: list[str]) -> Generator[str]:
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
     door.listen(64)
-    config = uvicorn.Config(application, lifespan="on", ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        application, lifespan="on", ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=1
+    )
     web = uvicorn.Server(config)
     thread = threading.Thread(target=web.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
@@ -111,7 +113,9 @@ def intercept(page: Page, pattern: str, handler: Callable[[Route], object]) -> N
     Without the reload one may slip by: the browser begins to ask for a document's requests somewhat after it was told.
     The document's own request goes through.
     """
-    page.route(pattern, lambda route: route.continue_() if route.request.resource_type == "document" else handler(route))
+    page.route(
+        pattern, lambda route: route.continue_() if route.request.resource_type == "document" else handler(route)
+    )
     page.reload()
 
 
@@ -134,4 +138,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume:Warning"))  # whitenoise
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume:Warning")
+            )  # whitenoise

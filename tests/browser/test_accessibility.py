@@ -51,9 +51,7 @@ def test_a_fault_would_be_found(world: World, visit: Visit) -> None:
     assert {"color-contrast", "label"} <= {rule for rule, _, _ in faults(page)}
 
 
-def _pages(
-    world: World, run: str, request: str, question: str, rejected: str
-) -> list[tuple[Member | None, list[str]]]:
+def _pages(world: World, run: str, request: str, question: str, rejected: str) -> list[tuple[Member | None, list[str]]]:
     house = world.northwind
     return [
         (None, ["/login/"]),

@@ -166,7 +166,14 @@ def test_every_page_has_names_for_its_controls_and_fits(desk: Desk, world: World
     run, [request] = desk.waiting(refund(40.0, title="Refund €40.00 to " + "Donaudampfschifffahrtsgesellschaft" * 4))
     write_step(desk, run)
     page = visit(world.northwind.admin, "/queue/", viewport={"width": width, "height": 844})
-    places = [f"/queue/{request.pk}/", f"/runs/{run.pk}/", "/runs/", "/runs/new/", "/workflows/", "/workflows/refund-desk/"]
+    places = [
+        f"/queue/{request.pk}/",
+        f"/runs/{run.pk}/",
+        "/runs/",
+        "/runs/new/",
+        "/workflows/",
+        "/workflows/refund-desk/",
+    ]
     for path in [*places, "/credentials/", "/audit/", "/nothing/here/"]:
         page.goto(path)
         assert page.evaluate(NAMELESS) == [], path
@@ -187,7 +194,9 @@ def write_step(desk: Desk, run: Run) -> None:
     """One model call in the run's journal."""
 
     now = datetime.now(UTC)
-    step = Recorded("payer/model", 0, Kind.MODEL, 1, "ab" * 32, {"messages": ["what did they say"]}, now, status=Status.DONE)
+    step = Recorded(
+        "payer/model", 0, Kind.MODEL, 1, "ab" * 32, {"messages": ["what did they say"]}, now, status=Status.DONE
+    )
     step.result = {"content": "a lot"}
     with desk.house.scope():
         Step.objects.create(

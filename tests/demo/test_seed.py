@@ -22,6 +22,7 @@ from tests.studio import names, own_files, studio
 pytestmark = pytest.mark.django_db
 URL = "http://127.0.0.1:18080/v1"
 
+
 @pytest.fixture(autouse=True)
 def _surroundings(settings: Any) -> None:
     settings.DEMO_MODEL_URL = URL

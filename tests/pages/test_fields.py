@@ -39,7 +39,14 @@ def test_an_untouched_form_gives_the_same_arguments(arguments: dict[str, object]
 def test_types_come_from_the_schema() -> None:
     arguments = {"order": "A-17", "amount": 1.5, "express": True}
     sent = {one.input: one.value for one in fields_of(SCHEMA, arguments)}
-    typed = {**sent, "arg.amount": " 2 ", "arg.express": "false", "arg.order": "7", "arg.method": "card", "arg.lines": "[1]"}
+    typed = {
+        **sent,
+        "arg.amount": " 2 ",
+        "arg.express": "false",
+        "arg.order": "7",
+        "arg.method": "card",
+        "arg.lines": "[1]",
+    }
     assert read(SCHEMA, arguments, typed) == {
         "order": "7", "amount": 2, "express": False, "method": "card", "lines": [1],
     }  # fmt: skip

@@ -23,7 +23,15 @@ from tests.world import PASSWORD, World
 def places(desk: Desk) -> list[str]:
     """One address of every page that any member may read."""
     run, [request] = desk.waiting(refund())
-    return ["/queue/", f"/queue/{request.pk}/", "/runs/", f"/runs/{run.pk}/", "/workflows/", "/workflows/refund-desk/", "/audit/"]
+    return [
+        "/queue/",
+        f"/queue/{request.pk}/",
+        "/runs/",
+        f"/runs/{run.pk}/",
+        "/workflows/",
+        "/workflows/refund-desk/",
+        "/audit/",
+    ]
 
 
 def test_every_member_may_read(desk: Desk, world: World) -> None:
@@ -57,7 +65,9 @@ def test_coming_going_and_being_refused_are_recorded(world: World) -> None:
         with house.scope():
             rows = AuditRecord.objects.filter(tenant_id=house.tenant.id, action__startswith="session.").order_by("id")
             assert [row.action for row in rows] == expected
-            assert {(row.actor_id, row.object_id, row.actor_name) for row in rows} == {(user.pk, str(user.pk), user.name)}
+            assert {(row.actor_id, row.object_id, row.actor_name) for row in rows} == {
+                (user.pk, str(user.pk), user.name)
+            }
             assert not any("wrong-one" in str(row.detail) or "mistake" in str(row.detail) for row in rows)
 
 
@@ -176,7 +186,13 @@ def test_too_large_an_input_says_its_limit_and_keeps_the_text(desk: Desk, world:
 
 def test_addresses_that_make_no_sense(desk: Desk, world: World) -> None:
     client = world.northwind.reviewer.client
-    for path in (f"/queue/{uuid4()}/", f"/runs/{uuid4()}/", f"/runs/{uuid4()}/steps/1/", "/workflows/none/", "/nothing/"):
+    for path in (
+        f"/queue/{uuid4()}/",
+        f"/runs/{uuid4()}/",
+        f"/runs/{uuid4()}/steps/1/",
+        "/workflows/none/",
+        "/nothing/",
+    ):
         assert client.get(path).status_code == 404, path
     odd = ["/queue/?after=x", f"/queue/?after={uuid4()}", "/queue/?kind=%00", "/runs/?after=x", "/runs/?q=%00"]
     for path in [*odd, "/audit/?after=x"]:
@@ -195,7 +211,9 @@ def test_a_list_costs_the_same_however_long_it_is(
             client.get(path)
 
 
-def test_the_queue_is_ordered_and_paged_by_what_presses(desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_is_ordered_and_paged_by_what_presses(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asks = [refund(n=n, risk=risk) for n, risk in enumerate(["low", "high", "medium", "high", "low", "high"])]
     _, rows = desk.waiting(*asks, asking("question", question="Which?"))
     with desk.house.scope():

@@ -168,7 +168,9 @@ def test_roles_stand_as_the_wall_needs_them():
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND (rolsuper OR rolbypassrls)", [list(roles.ROLES)])
+        cursor.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND (rolsuper OR rolbypassrls)", [list(roles.ROLES)]
+        )
         assert cursor.fetchall() == []
         cursor.execute(
             "SELECT inherit_option, set_option FROM pg_auth_members"
@@ -184,4 +186,6 @@ def test_the_engine_imports_the_standard_library_alone():
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.append(node.module or "")
             for name in names:
-                assert name.split(".")[0] in sys.stdlib_module_names or name.startswith("console.durable"), f"{path}: {name}"
+                assert name.split(".")[0] in sys.stdlib_module_names or name.startswith("console.durable"), (
+                    f"{path}: {name}"
+                )

@@ -74,7 +74,9 @@ def _docker_compose() -> bool:
     return subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not _docker_compose(), reason="no docker compose here: the parsing above is all that can be checked")
+@pytest.mark.skipif(
+    not _docker_compose(), reason="no docker compose here: the parsing above is all that can be checked"
+)
 def test_docker_itself_accepts_it():
     done = subprocess.run(["docker", "compose", "config", "-q"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

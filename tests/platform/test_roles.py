@@ -44,7 +44,9 @@ def outside(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
-own_server = pytest.mark.skipif("SAYSO_TEST_VALKEY" not in os.environ, reason="a Postgres from outside: its roles are not ours")
+own_server = pytest.mark.skipif(
+    "SAYSO_TEST_VALKEY" not in os.environ, reason="a Postgres from outside: its roles are not ours"
+)
 
 
 @own_server

@@ -1,4 +1,5 @@
 from console.up import places
 
 
-def test_x(): assert places.SOCKET_PATH_LIMIT == 104
+def test_x():
+    assert places.SOCKET_PATH_LIMIT == 104

@@ -41,7 +41,12 @@ class Instance:
 
     def start(self) -> subprocess.Popen[str]:
         self.process = subprocess.Popen(
-            self.command(), env=clean(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command(),
+            env=clean(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert self.process.stdout is not None
         said = []

@@ -140,7 +140,9 @@ def test_a_refused_body_leaves_nothing(house: House) -> None:
         ({"payer": "other", "*": "house"}, ["$.credential.payer"]),
     ],
 )
-def test_a_credential_that_is_not_there_is_told_and_may_come_later(house: House, named: Any, missing: list[str]) -> None:
+def test_a_credential_that_is_not_there_is_told_and_may_come_later(
+    house: House, named: Any, missing: list[str]
+) -> None:
     body = copy.deepcopy(GOOD)
     body.pop("credential", None)
     if named is not None:

@@ -47,8 +47,6 @@ def _clock() -> str:
     return f"{apart * 1000:.0f} ms from the database's"
 
 
-
-
 CHECKS: dict[str, Callable[[], str]] = {
     **health.CHECKS,
     "role": _role,

@@ -127,9 +127,23 @@ class Migration(migrations.Migration):
                 ("token", models.BigIntegerField(default=0)),
                 (
                     "run",
-                    models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="runs.run"),
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="steps",
+                        to="runs.run",
+                    ),
                 ),
-                ("tenant", models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant")),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
@@ -145,8 +159,21 @@ class Migration(migrations.Migration):
                 ("request", models.BinaryField()),
                 ("result", models.BinaryField(null=True)),
                 ("evidence", models.BinaryField(null=True)),
-                ("run", models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to="runs.run")),
-                ("tenant", models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant")),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to="runs.run"
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
@@ -164,7 +191,10 @@ class Migration(migrations.Migration):
                 ("index", models.IntegerField(null=True)),
                 ("sealed", models.BinaryField()),
                 ("at", models.DateTimeField()),
-                ("tenant", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant")),
+                (
+                    "tenant",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant"),
+                ),
             ],
             options={
                 "constraints": [
