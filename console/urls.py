@@ -10,6 +10,7 @@ from console.api import api
 from console.health import healthz, readyz
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
+from console.workflows import import_pages, revision_pages
 from console.workflows import pages as workflow_pages
 
 
@@ -40,6 +41,9 @@ urlpatterns = [
     path("runs/<uuid:run_id>/retry/", run_lists.retry, name="run-retry"),
     path("runs/<uuid:run_id>/steps/<small:seq>/", run_lists.step, name="run-step"),
     path("workflows/", workflow_pages.workflows, name="workflows"),
+    path("workflows/import/", import_pages.import_team, name="workflow-import"),
+    path("workflows/<slug:slug>/compare/", revision_pages.compare, name="workflow-compare"),
+    path("workflows/<slug:slug>/promote/", revision_pages.promote, name="workflow-promote"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
     path("credentials/", tenant_pages.credentials, name="credentials"),
     path("audit/", tenant_pages.audit, name="audit"),

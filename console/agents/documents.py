@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import copy_context
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from autogen_agentchat.base import Team
 from autogen_core.models import ChatCompletionClient
 
 from console.agents import rewrite
+from console.agents.leaks import MESSAGE, leaks
 from console.agents.limits import Limits
 from console.agents.oversight import Oversight
 from console.agents.room import Room, enter
@@ -40,6 +42,21 @@ def examine(
     ``mapping`` is the revision's ``tools``: names in the document to names in ``catalogue``. Never raises, whatever
     the document is.
     """
+    seen = look(document, mapping, catalogue)
+    return seen.team, seen.findings
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a document came to: ``unmapped`` are the tools that must be mapped, by name, and where they are."""
+
+    team: Node | None
+    findings: list[Finding]
+    unmapped: dict[str, str]
+
+
+def look(document: Any, mapping: Mapping[str, str], catalogue: Mapping[str, ToolSpec]) -> Look:
+    """See ``examine``."""
     findings = [
         Finding(f"$.tools.{name}", f"There is no tool {target!r} in the catalogue.")
         for name, target in mapping.items()
@@ -47,7 +64,8 @@ def examine(
     ]
     fault = shape_fault(document)
     if fault:
-        return None, [*findings, Finding("$.team" + fault[0], fault[1])]
+        return Look(None, [*findings, Finding("$.team" + fault[0], fault[1])], {})
+    findings += [Finding(path, MESSAGE) for path in leaks(document, "$.team")]
     walk = Walk({name: catalogue[target] for name, target in mapping.items() if target in catalogue}, catalogue)
     team = walk.root(document, "$.team")
     findings += walk.findings
@@ -60,7 +78,7 @@ def examine(
         said = _trial(team, catalogue)
         if said:
             findings.append(Finding("$.team", said))
-    return (None if any(finding.level == "error" for finding in findings) else team), findings
+    return Look(None if any(each.level == "error" for each in findings) else team, findings, walk.unmapped)
 
 
 def check(
@@ -113,4 +131,4 @@ def _trial(team: Node, catalogue: Mapping[str, ToolSpec]) -> str | None:
     return None
 
 
-__all__ = ["Finding", "Node", "Refused", "check", "examine", "normalise"]
+__all__ = ["Finding", "Look", "Node", "Refused", "check", "examine", "look", "normalise"]

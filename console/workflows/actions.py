@@ -14,10 +14,11 @@ from console.tenants.access import Actor
 from console.tenants.models import Credential
 from console.workflows import body as bodies
 from console.workflows.errors import Invalid, Refused
-from console.workflows.models import Revision, Workflow
+from console.workflows.models import Promotion, Revision, Workflow
 
-__all__ = ["Invalid", "Refused", "create_revision", "create_workflow"]
+__all__ = ["Invalid", "Refused", "create_revision", "create_workflow", "promote", "roll_back"]
 
+_TAKEN = ("import",)
 _SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,78}[a-z0-9])?$")
 
 
@@ -26,6 +27,8 @@ def create_workflow(actor: Actor, slug: str, name: str, *, description: str = ""
     access.require(actor, "admin")
     if not isinstance(slug, str) or not _SLUG.match(slug):
         raise Invalid("slug", "must be 1 to 80 small letters, digits and hyphens, such as refund-desk")
+    if slug in _TAKEN:
+        raise Invalid("slug", f"cannot be {slug}: that is a page of its own")
     name = name.strip() if isinstance(name, str) else ""
     if not name or len(name) > 200 or "\x00" in name + description:
         raise Invalid("name", "must be 1 to 200 characters")
@@ -38,12 +41,16 @@ def create_workflow(actor: Actor, slug: str, name: str, *, description: str = ""
     return workflow
 
 
-def create_revision(actor: Actor, workflow: Workflow, body: Any) -> tuple[Revision, list[Finding]]:
-    """Make the next revision, which new runs take; runs that have begun keep theirs. Returns it with its findings.
+def create_revision(
+    actor: Actor, workflow: Workflow, body: Any, *, reason: str = "", promote: bool = True
+) -> tuple[Revision, list[Finding]]:
+    """Make the next revision; runs that have begun keep theirs. Returns it with its findings.
 
-    Raises Forbidden (admins configure) and Refused, with every fault of the body at once.
+    New runs take it, unless ``promote`` is False: it can be promoted later. Raises Forbidden (admins configure),
+    Invalid, and Refused, with every fault of the body at once.
     """
     access.require(actor, "admin")
+    reason = _reason(reason)
     kept, findings = bodies.examine(body)
     if kept is None:
         raise Refused(findings)
@@ -51,11 +58,13 @@ def create_revision(actor: Actor, workflow: Workflow, body: Any) -> tuple[Revisi
     locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
     last = Revision.objects.filter(tenant=actor.tenant, workflow=locked).aggregate(last=Max("number"))["last"] or 0
     revision = Revision.objects.create(
-        tenant=actor.tenant, workflow=locked, number=last + 1, body=kept, author_name=actor.name[:200]
+        tenant=actor.tenant,
+        workflow=locked,
+        number=last + 1,
+        body=kept,
+        author_name=actor.name[:200],
+        reason=reason,
     )
-    locked.current = revision
-    locked.save(update_fields=["current"])
-    workflow.current = revision
     audit.record(
         actor,
         "workflow.revised",
@@ -64,8 +73,73 @@ def create_revision(actor: Actor, workflow: Workflow, body: Any) -> tuple[Revisi
         slug=workflow.slug,
         number=revision.number,
         revision=str(revision.id),
+        reason=reason,
     )
+    if promote:
+        _take(actor, locked, revision, "made", reason)
+        workflow.current = revision
     return revision, findings
+
+
+def promote(actor: Actor, workflow: Workflow, number: int, reason: str = "") -> Revision:
+    """Have new runs take a revision, newer or older. Raises Forbidden, Invalid, NotFound."""
+    access.require(actor, "admin")
+    reason = _reason(reason)
+    locked = access.get(Workflow.objects.select_related("current"), actor, for_update=True, pk=workflow.pk)
+    revision = access.get(Revision, actor, workflow=locked, number=number)
+    if locked.current_id == revision.id:
+        raise Invalid("number", f"new runs take revision {number} already")
+    older = locked.current is not None and locked.current.number > number
+    _take(actor, locked, revision, "rolled_back" if older else "promoted", reason)
+    workflow.current = revision
+    return revision
+
+
+def roll_back(actor: Actor, workflow: Workflow, reason: str = "") -> Revision:
+    """Have new runs take the revision again that they took before the current one. Raises Forbidden, Invalid."""
+    access.require(actor, "admin")
+    reason = _reason(reason)
+    locked = access.get(Workflow.objects.select_related("current"), actor, for_update=True, pk=workflow.pk)
+    taken = access.all(Promotion, actor).filter(workflow=locked, revision=locked.current_id)
+    took = taken.exclude(kind="rolled_back").select_related("previous").order_by("-id").first()
+    if took is None or took.previous is None:
+        raise Invalid("workflow", "there is no revision before this one to go back to")
+    _take(actor, locked, took.previous, "rolled_back", reason)
+    workflow.current = took.previous
+    return took.previous
+
+
+def _take(actor: Actor, workflow: Workflow, revision: Revision, kind: str, reason: str) -> None:
+    """New runs of a locked workflow take the revision from now on."""
+    before = workflow.current
+    Promotion.objects.create(
+        tenant=actor.tenant,
+        workflow=workflow,
+        revision=revision,
+        previous=before,
+        kind=kind,
+        reason=reason,
+        by_name=actor.name[:200],
+    )
+    workflow.current = revision
+    workflow.save(update_fields=["current"])
+    if kind != "made":
+        audit.record(
+            actor,
+            f"workflow.{kind}",
+            "workflow",
+            workflow.id,
+            slug=workflow.slug,
+            number=revision.number,
+            previous=before.number if before else None,
+            reason=reason,
+        )
+
+
+def _reason(reason: Any) -> str:
+    if not isinstance(reason, str) or len(reason) > 500 or "\x00" in reason:
+        raise Invalid("reason", "must be at most 500 characters")
+    return reason.strip()
 
 
 def _missing_credentials(actor: Actor, body: Any) -> list[Finding]:

@@ -15,6 +15,7 @@ from console.tenants import access
 from console.tenants.access import Actor, actor_of
 from console.tenants.problems import problem
 from console.workflows import actions
+from console.workflows.diff import diff
 from console.workflows.models import Revision, Workflow
 
 Json = Any
@@ -54,12 +55,43 @@ class RevisionOut(Schema):
     number: int
     body: dict[str, Json]
     author: str
+    reason: str
     created_at: datetime
 
 
 class RevisionsOut(Schema):
     items: list[RevisionOut]
     next: str | None
+
+
+class PromoteIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    number: int
+    reason: str = ""
+
+
+class RollbackIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = ""
+
+
+class ChangeOut(Schema):
+    what: str
+    before: str
+    after: str
+
+
+class SectionOut(Schema):
+    title: str
+    changes: list[ChangeOut]
+
+
+class DiffOut(Schema):
+    older: int
+    newer: int
+    sections: list[SectionOut]
 
 
 class MadeOut(Schema):
@@ -99,19 +131,59 @@ def list_revisions(
     actor = actor_of(request)
     rows = access.all(Revision, actor).filter(workflow=_workflow(actor, slug))
     found, after = paging.page(rows, cursor, limit)
-    items = [
-        {"number": each.number, "body": each.body, "author": each.author_name, "created_at": each.created_at}
-        for each in found
-    ]
+    items = [_revision_out(each) for each in found]
     return {"items": items, "next": after}
 
 
+@router.get("/workflows/{slug}/revisions/{number}", response=RevisionOut, summary="One revision")
+def get_revision(request: HttpRequest, slug: str, number: int) -> Any:
+    actor = actor_of(request)
+    return _revision_out(access.get(Revision, actor, workflow=_workflow(actor, slug), number=number))
+
+
+@router.get("/workflows/{slug}/diff", response=DiffOut, summary="What changed from one revision to another")
+def compare(request: HttpRequest, slug: str, older: int, newer: int) -> Any:
+    actor = actor_of(request)
+    workflow = _workflow(actor, slug)
+    first, second = (access.get(Revision, actor, workflow=workflow, number=each) for each in (older, newer))
+    sections = [
+        {
+            "title": section.title,
+            "changes": [{"what": each.what, "before": each.before, "after": each.after} for each in section.changes],
+        }
+        for section in diff(first.body, second.body)
+    ]
+    return {"older": older, "newer": newer, "sections": sections}
+
+
+@router.post("/workflows/{slug}/promote", response=WorkflowOut, summary="Have new runs take another revision")
+def promote(request: HttpRequest, slug: str, body: PromoteIn) -> Any:
+    actor = actor_of(request)
+    workflow = _workflow(actor, slug)
+    actions.promote(actor, workflow, body.number, body.reason)
+    return _workflow_out(workflow)
+
+
+@router.post("/workflows/{slug}/rollback", response=WorkflowOut, summary="Have new runs take the revision before again")
+def roll_back(request: HttpRequest, slug: str, body: RollbackIn) -> Any:
+    actor = actor_of(request)
+    workflow = _workflow(actor, slug)
+    actions.roll_back(actor, workflow, body.reason)
+    return _workflow_out(workflow)
+
+
 @router.post("/workflows/{slug}/revisions", response={201: MadeOut}, summary="Make a revision; new runs take it")
-def create_revision(request: HttpRequest, slug: str, body: Annotated[Json, Body()]) -> Any:
+def create_revision(
+    request: HttpRequest,
+    slug: str,
+    body: Annotated[Json, Body()],
+    reason: Annotated[str, Query(description="Why it was made")] = "",
+    promote: Annotated[bool, Query(description="Whether new runs take it at once")] = True,
+) -> Any:
     actor = actor_of(request)
     workflow = _workflow(actor, slug)
     try:
-        revision, findings = actions.create_revision(actor, workflow, body)
+        revision, findings = actions.create_revision(actor, workflow, body, reason=reason, promote=promote)
     except actions.Refused as refused:
         errors = [{"path": each.path, "message": each.message} for each in refused.findings if each.level == "error"]
         return problem(422, "; ".join(f"{each['path']}: {each['message']}" for each in errors[:5]), errors=errors)
@@ -125,6 +197,16 @@ def _workflows() -> QuerySet[Workflow]:
 
 def _workflow(actor: Actor, slug: str) -> Workflow:
     return access.get(_workflows(), actor, slug=slug)
+
+
+def _revision_out(revision: Revision) -> dict[str, Json]:
+    return {
+        "number": revision.number,
+        "body": revision.body,
+        "author": revision.author_name,
+        "reason": revision.reason,
+        "created_at": revision.created_at,
+    }
 
 
 def _workflow_out(workflow: Workflow) -> dict[str, Json]:

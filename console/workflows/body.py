@@ -10,7 +10,7 @@ import jsonschema
 from jsonschema.exceptions import SchemaError
 
 from console.agents import anatomy, documents, limits
-from console.agents.documents import Finding
+from console.agents.documents import Finding, Look
 from console.agents.oversight import MODES
 from console.agents.shapes import shape_fault
 from console.workflows import catalogue, rules_check
@@ -28,31 +28,36 @@ def examine(body: Json) -> tuple[dict[str, Json] | None, list[Finding]]:
 
     Normalised: the team as ``documents.normalise`` keeps it; of the rest, what was given, and nothing else.
     """
+    seen = look(body)
+    if seen.team is None or not isinstance(body, dict):
+        return None, seen.findings
+    kept = {key: body[key] for key in KEYS if key != "team" and body.get(key) is not None}
+    return {"team": seen.team, **kept}, seen.findings
+
+
+def look(body: Json) -> Look:
+    """What is in a body: its team, normalised (None when there is any error), all findings, and tools to be mapped."""
     if not isinstance(body, dict):
-        return None, [Finding("$.team", "is missing: a revision is an object with a team")]
+        return Look(None, [Finding("$.team", "is missing: a revision is an object with a team")], {})
     rest = {key: value for key, value in body.items() if key != "team"}
     fault = shape_fault(rest)
     if fault:
-        return None, [Finding("$" + fault[0], fault[1])]
+        return Look(None, [Finding("$" + fault[0], fault[1])], {})
     found = [
         Finding(f"$.{key}", f"is not known here; a revision has {', '.join(KEYS)}") for key in body if key not in KEYS
     ]
     for key, check in _CHECKS.items():
         if body.get(key) is not None:
             found += [Finding(f"$.{key}{path}", message) for path, message in check(body[key])]
-    team = None
     if "team" not in body:
-        found.append(Finding("$.team", "is missing: an AutoGen component document"))
-    else:
-        tools = body.get("tools")
-        mapping = {name: to for name, to in tools.items() if isinstance(to, str)} if isinstance(tools, dict) else {}
-        team, said = documents.examine(body["team"], mapping, catalogue.all())
-        found += said
-    if team is None or any(finding.level == "error" for finding in found):
-        return None, found
-    found += _strangers(team, body)
-    kept = {key: body[key] for key in KEYS if key != "team" and body.get(key) is not None}
-    return {"team": team, **kept}, found
+        return Look(None, [*found, Finding("$.team", "is missing: an AutoGen component document")], {})
+    tools = body.get("tools")
+    mapping = {name: to for name, to in tools.items() if isinstance(to, str)} if isinstance(tools, dict) else {}
+    seen = documents.look(body["team"], mapping, catalogue.all())
+    found += seen.findings
+    if seen.team is None or any(finding.level == "error" for finding in found):
+        return Look(None, found, seen.unmapped)
+    return Look(seen.team, [*found, *_strangers(seen.team, body)], seen.unmapped)
 
 
 def credentials(body: Json) -> dict[str, str]:

@@ -38,6 +38,7 @@ class Revision(models.Model):
     number = models.PositiveIntegerField()
     body = models.JSONField()
     author_name = models.CharField(max_length=200, default="")
+    reason = models.CharField(max_length=500, blank=True, default="")  # why it was made, in its author's words
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -48,3 +49,23 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"revision {self.number}"
+
+
+class Promotion(models.Model):
+    """When new runs began to take another revision, by whom and why. Written once, never changed."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="promotions")
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+    previous = models.ForeignKey(Revision, null=True, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=12)  # made, promoted, rolled_back
+    reason = models.CharField(max_length=500, blank=True, default="")
+    by_name = models.CharField(max_length=200)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "workflow", "-id"], name="promotion_of_workflow")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.revision}"

@@ -16,6 +16,7 @@ from console.tenants import access
 from console.tenants.access import actor_of
 from console.workflows import catalogue
 from console.workflows.behaviour import behaviour
+from console.workflows.drawing import figures
 from console.workflows.models import Revision, Workflow
 
 Json = Any
@@ -59,6 +60,9 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
         "tools": _tools(body),
         "rules": [_rule(rule) for rule in body.get("rules") or [] if isinstance(rule, dict)],
         "agents": list(_agents(body)),
+        "figures": figures(body.get("team")),
+        "can_go_back": revision is not None
+        and row.promotions.filter(revision=revision, previous__isnull=False).exists(),
         "team_kind": str((body.get("team") or {}).get("provider", "")).rsplit(".", 1)[-1],
         "limits": [
             (_LIMITS.get(name, name), _limit(name, value)) for name, value in (body.get("limits") or {}).items()

@@ -397,10 +397,12 @@ def test_depth_is_a_finding() -> None:
 
 
 def test_keys_and_addresses_are_left_out() -> None:
-    document = put(FIRST, f"{ASSISTANT}.model_client.config", {"model": "m", "api_key": "sk-1", "base_url": "http://x"})
+    document = put(
+        FIRST, f"{ASSISTANT}.model_client.config", {"model": "m", "api_key": "**********", "base_url": "http://x"}
+    )
     found, findings = examine(document, {}, catalogue("sum"))
     assert found is not None and [finding.level for finding in findings] == ["info", "info"]
-    assert "sk-1" not in json.dumps(found) and "http://x" not in json.dumps(found)
+    assert "api_key" not in json.dumps(found) and "http://x" not in json.dumps(found)
 
 
 def test_a_mapping_to_nothing_is_a_finding() -> None:
@@ -446,3 +448,27 @@ def test_start_nodes_have_the_documents_order() -> None:
     nodes = {name: {"name": name, "edges": [{"target": "end"}]} for name in names}
     built = OrderedGraph.model_validate({"nodes": {**nodes, "end": {"name": "end"}}})
     assert built.get_start_nodes() == names
+
+
+SECRETS = [
+    (f"{ASSISTANT}.model_client.config.api_key", "gsk-whatever"),
+    (f"{ASSISTANT}.model_client.config.azure_ad_token", "hunter2"),
+    (f"{ASSISTANT}.system_message", "Use sk-proj-abcdefghijklmnopqrstuvwx to log in."),
+    (f"{ASSISTANT}.metadata", {"note": "-----BEGIN PRIVATE KEY-----"}),
+    ("config.description", "AKIA" + "ABCDEFGHIJKLMNOP"),
+]
+
+
+@pytest.mark.parametrize(("place", "secret"), SECRETS)
+def test_a_secret_in_a_document_is_refused_and_not_repeated(place: str, secret: Any) -> None:
+    findings = check(put(FIRST, place, secret), {}, catalogue("sum"))
+    told = [finding for finding in findings if finding.level == "error"]
+    assert [finding.path.removeprefix("$.team.").startswith(place) for finding in told] == [True]
+    text = secret if isinstance(secret, str) else "BEGIN"
+    assert text not in " ".join(f"{finding.path} {finding.message}" for finding in findings)
+
+
+def test_what_only_sounds_like_a_secret_is_none() -> None:
+    schema = {"type": "object", "properties": {"password": {"type": "string"}}, "required": ["password"]}
+    quiet = put(FIRST, f"{ASSISTANT}.structured_message_factory", answers(schema))
+    assert not [finding for finding in check(quiet, {}, catalogue("sum")) if finding.level == "error"]

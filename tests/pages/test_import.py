@@ -1,0 +1,181 @@
+"""The import page and the pages of revisions: what is shown, what is refused, who may, and that nothing is half-written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from console.workflows.models import Promotion, Revision, Workflow
+from tests.agents.stage import agent, mention, node, team
+from tests.approvals.desk import Desk
+from tests.studio import code, first_version, names, own_files, studio
+from tests.world import World
+
+PAGE = "/workflows/import/"
+
+
+def look(world: World, document: Any, **fields: str) -> Any:
+    text = document if isinstance(document, str) else json.dumps(document)
+    return world.northwind.admin.client.post(PAGE, {"document": text, "step": "look", **fields})
+
+
+def save(world: World, document: Any, **fields: str) -> Any:
+    return look(world, document, **{"step": "save", "name": "A team", **fields})
+
+
+@pytest.mark.parametrize("document", [studio(), *own_files("team.json")], ids=names("team.json"))
+def test_studios_file_is_drawn_mapped_and_saved(desk: Desk, world: World, document: dict[str, Any]) -> None:
+    seen = look(world, document)
+    text = seen.content.decode()
+    assert seen.status_code == 200 and "can be saved" in text
+    assert "assistant_agent" in text and "when somebody says “TERMINATE” or after 10 messages" in text
+    assert "suggested, because the name is the same" in text and "def calculator" not in text.split("<textarea")[0]
+    saved = save(world, document, **{"map:calculator": "calculator", "reason": "From the notebook", "mode": "ALWAYS"})
+    assert saved["Location"] == "/workflows/a-team/?revision=1"
+    with world.northwind.scope():
+        revision = Revision.objects.get(workflow__slug="a-team")
+        assert (revision.reason, revision.body["oversight"]["mode"]) == ("From the notebook", "ALWAYS")
+        assert "source_code" not in json.dumps(revision.body)
+        assert revision.workflow.current_id == revision.pk
+    page = world.northwind.reviewer.client.get("/workflows/a-team/").content.decode()
+    assert "From the notebook" in page and "assistant_agent" in page
+
+
+def test_an_upload_is_read_like_what_is_pasted(desk: Desk, world: World) -> None:
+    client = world.northwind.admin.client
+    file = SimpleUploadedFile("team.json", json.dumps(first_version()).encode())
+    seen = client.post(PAGE, {"file": file, "step": "look"}).content.decode()
+    assert "planner" in seen and "guide" in seen
+    big = SimpleUploadedFile("big.json", b" " * 1_000_001)
+    refused = client.post(PAGE, {"file": big, "step": "look"})
+    assert refused.status_code == 422 and "the limit is 1,000,000" in refused.content.decode()
+
+
+def test_an_unmapped_tool_waits_and_is_not_saved(desk: Desk, world: World) -> None:
+    bench = node("autogen_core.tools.StaticStreamWorkbench", "workbench", tools=[code("launch")])
+    document = team("RoundRobinGroupChat", agent("a", workbench=[bench]))
+    seen = look(world, document).content.decode()
+    assert "tools to be mapped" in seen and "choose a tool…" in seen
+    refused = save(world, document)
+    assert refused.status_code == 422 and "cannot be saved like this" in refused.content.decode()
+    with world.northwind.scope():
+        assert not Workflow.objects.filter(slug="a-team").exists()
+    assert save(world, document, **{"map:launch": "calculator"}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "There is no document yet"),
+        ("{", "This is no JSON"),
+        ("[" * 5000, "This is no JSON"),
+        ("[]", "A team is a JSON object"),
+        ('{"a": NaN}', "NaN is no JSON"),
+    ],
+)
+def test_what_is_no_document_is_said(desk: Desk, world: World, text: str, said: str) -> None:
+    answer = look(world, text)
+    assert answer.status_code == 422 and said in answer.content.decode()
+
+
+def test_what_stands_against_it_is_named_with_its_path(desk: Desk, world: World) -> None:
+    evil = agent("a")
+    evil["provider"] = "os.system"
+    answer = look(world, team("RoundRobinGroupChat", evil, agent("b"))).content.decode()
+    assert "os.system is not on the list" in answer and "$.team.config.participants[0].provider" in answer
+    assert 'class="box error"' in answer and "refused as it is" in answer
+
+
+def test_a_whole_revision_and_a_new_one_of_an_old_workflow(desk: Desk, world: World) -> None:
+    body = {"team": team("RoundRobinGroupChat", agent("a")), "oversight": {"mode": "NEVER"}}
+    assert save(world, body, workflow="refund-desk", use="later")["Location"] == "/workflows/refund-desk/?revision=2"
+    with world.northwind.scope():
+        workflow = Workflow.objects.get(slug="refund-desk")
+        assert workflow.current is not None and workflow.current.number == 1
+        assert Revision.objects.get(workflow=workflow, number=2).body["oversight"] == {"mode": "NEVER"}
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "must be 1 to 80"), ("Import", "a page of its own"), ("x" * 201, "")])
+def test_a_name_that_is_none_is_said_and_nothing_is_made(desk: Desk, world: World, name: str, said: str) -> None:
+    answer = save(world, team("RoundRobinGroupChat", agent("a")), name=name)
+    assert answer.status_code == 422 and said in answer.content.decode()
+    with world.northwind.scope():
+        assert Workflow.objects.count() == 1
+
+
+def test_only_admins_import(desk: Desk, world: World) -> None:
+    for member in world.northwind.members:
+        if member.role != "admin":
+            assert member.client.get(PAGE).status_code == 403
+            assert member.client.post(PAGE, {"document": "{}", "step": "save"}).status_code == 403
+
+
+# Revisions
+
+
+def two(world: World) -> None:
+    first = {
+        "team": team(
+            "RoundRobinGroupChat", agent("a", system_message="You write short and friendly letters to people.")
+        )
+    }
+    second = {
+        "team": team(
+            "RoundRobinGroupChat", agent("a", system_message="You write long and friendly letters to people, always.")
+        ),
+        "limits": {"max_turns": 5},
+    }
+    save(world, first, name="Letters")
+    save(world, second, workflow="letters", reason="Longer letters")
+
+
+def test_what_changed_is_readable(desk: Desk, world: World) -> None:
+    two(world)
+    text = world.northwind.reviewer.client.get("/workflows/letters/compare/").content.decode()
+    assert "From revision 1 to 2" in text and "Longer letters" in text
+    assert "<del>short</del>" in text and "<ins>long</ins>" in text and "max_turns" in text
+    assert world.northwind.reviewer.client.get("/workflows/letters/compare/?from=9").status_code == 404
+    assert world.northwind.reviewer.client.get("/workflows/refund-desk/compare/").status_code == 404
+    assert world.fabrikam.admin.client.get("/workflows/letters/compare/").status_code == 404
+
+
+def test_rolling_back_and_promoting_again(desk: Desk, world: World) -> None:
+    two(world)
+    client = world.northwind.admin.client
+    assert client.post("/workflows/letters/promote/", {"reason": "Too long"}).status_code == 302
+    assert "Too long" in client.get("/workflows/letters/compare/?from=1&to=2").content.decode()
+    again = client.post("/workflows/letters/promote/", {"reason": ""})
+    assert again.status_code == 422 and "no revision before this one" in again.content.decode()
+    assert client.post("/workflows/letters/promote/", {"number": "2"}).status_code == 302
+    twice = client.post("/workflows/letters/promote/", {"number": "2"})
+    assert twice.status_code == 422 and "already" in twice.content.decode()
+    assert client.post("/workflows/letters/promote/", {"number": "77"}).status_code == 404
+    assert client.get("/workflows/letters/promote/").status_code == 405
+    assert world.northwind.operator.client.post("/workflows/letters/promote/", {"number": "1"}).status_code == 403
+    assert world.fabrikam.admin.client.post("/workflows/letters/promote/", {"number": "1"}).status_code == 404
+    with world.northwind.scope():
+        kinds = list(Promotion.objects.filter(workflow__slug="letters").order_by("id").values_list("kind", flat=True))
+    assert kinds == ["made", "made", "rolled_back", "promoted"]
+
+
+def test_the_same_over_the_api(desk: Desk, world: World) -> None:
+    two(world)
+    api = world.northwind.admin.api
+    diff = api.get("/api/v1/workflows/letters/diff?older=1&newer=2").json()
+    assert [section["title"] for section in diff["sections"]] == ["Agents", "Limits"]
+    back = api.post("/api/v1/workflows/letters/rollback", {"reason": "Too long"})
+    assert (back.status_code, back.json()["revision"]) == (200, 1)
+    assert api.post("/api/v1/workflows/letters/rollback", {}).status_code == 422
+    assert api.post("/api/v1/workflows/letters/promote", {"number": 2}).json()["revision"] == 2
+    assert api.post("/api/v1/workflows/letters/promote", {"number": 2}).status_code == 422
+    assert api.post("/api/v1/workflows/letters/promote", {"number": 3}).status_code == 404
+    assert world.northwind.operator.api.post("/api/v1/workflows/letters/promote", {"number": 1}).status_code == 403
+    assert world.fabrikam.admin.api.post("/api/v1/workflows/letters/promote", {"number": 1}).status_code == 404
+    body = {"team": team("RoundRobinGroupChat", agent("a"), termination_condition=mention("END"))}
+    later = api.post("/api/v1/workflows/letters/revisions?promote=false&reason=Just+in+case", body)
+    assert later.json()["number"] == 3 and api.get("/api/v1/workflows/letters").json()["revision"] == 2
+    assert api.get("/api/v1/workflows/letters/revisions/3").json()["reason"] == "Just in case"
+    assert api.post("/api/v1/workflows/letters/revisions?reason=" + "x" * 501, body).status_code == 422
