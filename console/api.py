@@ -163,6 +163,17 @@ def _refused(request: HttpRequest, error: run_actions.Refused) -> HttpResponse:
     return problem(409, str(error), title="This run cannot be retried")
 
 
+@api.exception_handler(workflow_actions.Refused)
+def _body_refused(request: HttpRequest, error: workflow_actions.Refused) -> HttpResponse:
+    errors = [{"path": each.path, "message": each.message} for each in error.findings if each.level == "error"]
+    return problem(422, "; ".join(f"{each['path']}: {each['message']}" for each in errors[:5]), errors=errors)
+
+
+@api.exception_handler(run_actions.AtLimit)
+def _at_limit(request: HttpRequest, error: run_actions.AtLimit) -> HttpResponse:
+    return problem(429, str(error), headers={"Retry-After": str(error.wait)})
+
+
 @api.exception_handler(Invalid)
 @api.exception_handler(run_actions.Invalid)
 @api.exception_handler(tenant_actions.Invalid)

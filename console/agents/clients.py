@@ -6,11 +6,11 @@ import asyncio
 import contextvars
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from autogen_core.models import ChatCompletionClient, ModelInfo
-from autogen_ext.models.openai import OpenAIChatCompletionClient
+from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
 from autogen_ext.models.openai._model_info import get_info
 
 from console.agents import quiet
@@ -59,15 +59,28 @@ class Clients:
         self._resting: dict[OpenAIChatCompletionClient, asyncio.AbstractEventLoop] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def get(self, *, api_key: str, base_url: str | None, config: Mapping[str, Any]) -> ChatCompletionClient:
-        """The client for this credential and model configuration on the running loop."""
+    def get(
+        self,
+        *,
+        api_key: str,
+        base_url: str | None,
+        config: Mapping[str, Any],
+        provider: str = "",
+        options: Mapping[str, str] | None = None,
+    ) -> ChatCompletionClient:
+        """The client for this credential and model configuration on the running loop.
+
+        ``provider`` "azure" makes an Azure OpenAI client; any other an OpenAI-compatible one. ``options``, for Azure:
+        api_version, deployment (by default the model's name) and auth ("token": the key is an Entra ID token).
+        """
         wanted = {name: value for name, value in config.items() if name in CREATE_ARGUMENTS and value is not None}
         loop = asyncio.get_running_loop()
-        key = (id(loop), api_key, base_url or "", json.dumps(wanted, sort_keys=True))
+        place = json.dumps([provider, options or {}, wanted], sort_keys=True)
+        key = (id(loop), api_key, base_url or "", place)
         client = self._clients.pop(key, None)
         if client is None:
             # Made in an empty context: what it starts lazily must not belong to the run that happened to be first.
-            client = contextvars.Context().run(_make, api_key, base_url, wanted)
+            client = contextvars.Context().run(_make, api_key, base_url, wanted, provider, options or {})
         self._clients[key] = client  # the newest, behind all others
         if len(self._clients) > MOST:
             self._let_go(self._clients.pop(next(iter(self._clients))), loop)
@@ -93,12 +106,26 @@ class Clients:
             await client.close()
 
 
-def _make(api_key: str, base_url: str | None, config: dict[str, Any]) -> OpenAIChatCompletionClient:
-    place = {"base_url": base_url} if base_url else {}
+def _make(
+    api_key: str, base_url: str | None, config: dict[str, Any], provider: str, options: Mapping[str, str]
+) -> OpenAIChatCompletionClient:
     # Retries are the journaled model's, which records each; the openai package's own would be invisible.
-    client = OpenAIChatCompletionClient(
-        **{**config, **place, "model_info": model_info(config), "api_key": api_key, "max_retries": 0}
-    )
+    common = {**config, "model_info": model_info(config), "max_retries": 0}
+    if provider == "azure":
+        secret = "azure_ad_token" if options.get("auth") == "token" else "api_key"
+        azure = AzureOpenAIChatCompletionClient(
+            **{
+                **common,
+                secret: api_key,
+                "azure_endpoint": base_url,
+                "azure_deployment": options.get("deployment") or config.get("model"),
+                "api_version": options.get("api_version"),
+            }
+        )
+        client = cast(OpenAIChatCompletionClient, azure)
+    else:
+        place = {"base_url": base_url} if base_url else {}
+        client = OpenAIChatCompletionClient(**{**common, **place, "api_key": api_key})
     quiet.trust_model_name(client)
     _SECRETS[client] = (api_key,)
     return client

@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, cast
 
 from autogen_agentchat.base import Team
-from autogen_core.models import ChatCompletionClient
 
 from console.agents import rewrite
+from console.agents.breakers import Breaker
 from console.agents.leaks import MESSAGE, leaks
 from console.agents.limits import Limits
 from console.agents.oversight import Oversight
-from console.agents.room import Room, enter
+from console.agents.room import Reservation, Room, Route, enter
 from console.agents.shapes import shape_fault
 from console.agents.tools import ToolSpec, clip
 from console.agents.walk import Finding, Node, Walk
@@ -109,11 +110,21 @@ class _Nowhere:
     def tool(self, name: str, version: int) -> ToolSpec:
         return self._catalogue[name]
 
-    def model_client(self, agent: str, config: Mapping[str, Any]) -> ChatCompletionClient:
+    def routes(self, agent: str, config: Mapping[str, Any]) -> list[Route]:
         raise AssertionError("a trial asks no model")
+
+    def tool_breaker(self, name: str) -> Breaker:
+        raise AssertionError("a trial calls no tool")
+
+    async def reserve(self, cost: Decimal) -> Reservation:
+        raise AssertionError("a trial spends no money")
 
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:
         return None
+
+    @property
+    def ways(self) -> int:
+        return 1
 
 
 def _trial(team: Node, catalogue: Mapping[str, ToolSpec]) -> str | None:

@@ -55,6 +55,15 @@ def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) 
     return Failure(type(error).__name__, f"The call of {model} failed: {clean(str(error), secrets)}")
 
 
+RESTING = "resting"  # cause of an attempt that was not made
+
+
+def resting(credential: str, wait: float) -> Failure:
+    """The provider has failed again and again, so it is not asked for now."""
+    sentence = f"The provider behind the credential {credential!r} keeps failing, and is left alone for {wait:.0f} s."
+    return Failure(RESTING, sentence, transient=True, wait=wait)
+
+
 def _status(error: APIStatusError, model: str, secrets: tuple[str, ...], now: datetime) -> Failure:
     code = error.status_code
     cause = f"http_{code}"

@@ -32,13 +32,14 @@ class Limits:
     tool_timeout: timedelta | None = None  # the tool's own
     max_tokens: int | None = None
     max_cost: Decimal | None = None
+    max_repeats: int = 5  # of the same call, the same message, or failing calls in a row
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Limits:
         """Read a revision's body. ValueError names the limit that makes no sense."""
         given = body.get("limits") or {}
         values: dict[str, Any] = {}
-        for name in ("max_turns", "max_tokens"):
+        for name in ("max_turns", "max_tokens", "max_repeats"):
             if given.get(name) is not None:
                 if not isinstance(given[name], int) or isinstance(given[name], bool) or given[name] < 1:
                     raise ValueError(f"{name} must be a positive number, not {given[name]!r}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from autogen_core import CancellationToken, Component
 from autogen_core.models import (
-    AssistantMessage,
     ChatCompletionClient,
     CreateResult,
     LLMMessage,
@@ -19,15 +17,14 @@ from autogen_core.models import (
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
-from console.agents import clients, failures, providers, wire
+from console.agents import clients, providers, wire
+from console.agents.asking import CHARS_PER_TOKEN, Asking
 from console.agents.room import here
 from console.durable.digest import History
-from console.durable.errors import EffectFailed
 from console.durable.run import Call
 from console.durable.steps import Done, Json, Kind
 
 SELECTOR = providers.SPEAKERS["SelectorGroupChat"]  # the name under which a team's own model is asked who is next
-CHARS_PER_TOKEN = 4  # a local estimate: the real encodings would have to be downloaded
 CONTEXT_TOKENS = 128_000
 
 
@@ -124,7 +121,7 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         request, digest = history.request(told, rest)
 
         async def body(call: Call) -> Done:
-            return await self._persist(call, messages, arguments, stream)
+            return await Asking(room, self._agent, self._config, messages, arguments, stream).answer(call)
 
         settled = await room.run.effect(
             scope,
@@ -135,73 +132,17 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
             name=self._name,
             agent=self._agent,
             # Each try has its own limit; this one is for all of them and the pauses between.
-            timeout=room.pace.tries * (room.limits.model_timeout + timedelta(seconds=room.pace.longest + 8)),
+            timeout=room.environment.ways
+            * room.pace.tries
+            * (room.limits.model_timeout + timedelta(seconds=room.pace.longest + 8)),
         )
         value = settled.value
+        if isinstance(value["content"], str) and self._agent not in providers.SPEAKERS.values():
+            await room.notice(f"{scope} says", value["content"], f"{self._agent} said the same")
         room.spend(value["usage"], value["cost"])
         self._usage.prompt_tokens += value["usage"]["input_tokens"]
         self._usage.completion_tokens += value["usage"]["output_tokens"]
         return wire.full_result(value, self._schemas.handoffs)
-
-    async def _persist(
-        self, call: Call, messages: Sequence[LLMMessage], arguments: dict[str, Any], stream: bool
-    ) -> Done:
-        """Try until there is an answer, a failure that will not go away, or no try left."""
-        pace = self._room.pace
-        attempts: list[Json] = []
-        secrets: tuple[str, ...] = ()
-        while True:
-            number = len(attempts) + 1
-            started = pace.clock()
-            call.attempt = number
-            try:
-                # Inside the loop: a credential that cannot be used is a failure of the call, too.
-                client = self._room.environment.model_client(self._agent, self._config)
-                secrets = clients.secrets(client)
-                async with asyncio.timeout(self._room.limits.model_timeout.total_seconds()):
-                    result = await self._once(call, client, messages, arguments, stream)
-                return self._done(result, attempts, started)
-            except Exception as error:
-                failure = failures.read(error, self._name, secrets, pace.clock())
-            attempts.append({**_times(started, pace.clock()), "cause": failure.cause})
-            if not failure.transient or number >= pace.tries or (failure.wait or 0) > pace.longest:
-                raise EffectFailed(
-                    {"type": failure.cause, "message": failure.sentence}, attempts=attempts, stop="model_error"
-                )
-            backoff = min(8.0, 0.5 * 2 ** (number - 1)) * (0.5 + pace.random() / 2)
-            await pace.sleep(backoff if failure.wait is None else max(failure.wait, backoff))
-
-    async def _once(
-        self,
-        call: Call,
-        client: ChatCompletionClient,
-        messages: Sequence[LLMMessage],
-        arguments: dict[str, Any],
-        stream: bool,
-    ) -> CreateResult:
-        if messages and isinstance(messages[-1], AssistantMessage):
-            # AutoGen's client strips the last message in place, for some models; ours is part of a digest.
-            messages = [*messages[:-1], messages[-1].model_copy()]
-        if not stream:
-            return _sane(await client.create(messages, **arguments))
-        extra = {"stream_options": {"include_usage": True}, **arguments.get("extra_create_args", {})}
-        result: CreateResult | None = None
-        async for chunk in client.create_stream(messages, **{**arguments, "extra_create_args": extra}):
-            if isinstance(chunk, CreateResult):
-                result = chunk
-            else:
-                call.emit(chunk)
-        # A complete stream names its reason to stop, and its usage; some providers have reasons of their own invention.
-        if result is None or (result.finish_reason == "unknown" and not result.usage.prompt_tokens):
-            raise failures.CutShort("the stream ended before the answer did.")
-        return _sane(result)
-
-    def _done(self, result: CreateResult, attempts: list[Json], started: datetime) -> Done:
-        usage = {"input_tokens": result.usage.prompt_tokens, "output_tokens": result.usage.completion_tokens}
-        cost = self._room.environment.price(self._name, usage)
-        attempts.append({**_times(started, self._room.pace.clock()), "cause": None})
-        value = {**wire.plain_result(result), "usage": usage, "cost": cost}
-        return Done(value, usage=usage, cost=cost, attempts=attempts)
 
     async def close(self) -> None:
         """Nothing to close: the real clients outlive the run."""
@@ -232,25 +173,3 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
     def model_info(self) -> ModelInfo:
         """What the model can do."""
         return self._info
-
-
-def _times(started: datetime, ended: datetime) -> dict[str, str]:
-    return {"started_at": started.isoformat(), "ended_at": ended.isoformat()}
-
-
-def _sane(result: CreateResult) -> CreateResult:
-    """The answer, or Nonsense when there is none in it."""
-    if isinstance(result.content, str):
-        if not result.content.strip():
-            if result.finish_reason == "content_filter":
-                raise failures.Nonsense("its content filter left nothing.")
-            if result.finish_reason == "length":
-                raise failures.Nonsense("it ran out of tokens before it said anything.")
-            raise failures.Nonsense("it is empty.")
-        return result
-    for call in result.content:
-        if not all(isinstance(part, str) for part in (call.id, call.name, call.arguments)) or not call.name:
-            raise failures.Nonsense("a tool call in it has no name or no arguments.")
-    if not result.content:
-        raise failures.Nonsense("it is empty.")
-    return result

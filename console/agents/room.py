@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from autogen_core.models import ChatCompletionClient
 
+from console.agents.breakers import Breaker
 from console.agents.limits import Limits
 from console.agents.oversight import Oversight
 from console.agents.tools import ToolSpec
@@ -23,17 +24,50 @@ from console.durable.run import Run
 SCOPE = 240  # characters; gates and doubts put something behind it
 
 
+@dataclass(frozen=True)
+class Route:
+    """One way to a model: its name there, the credential, how to get a client, and whether the provider keeps failing.
+
+    ``open`` raises what keeps the credential from being used.
+    """
+
+    model: str
+    credential: str
+    open: Callable[[], ChatCompletionClient]
+    breaker: Breaker
+
+
+class Reservation(Protocol):
+    """Money put aside for one call. ``refused`` says in a sentence why there is none; then nothing is settled."""
+
+    @property
+    def refused(self) -> str: ...
+
+    def settle(self, cost: Decimal) -> None:
+        """What the call has cost in the end. Never blocks, never raises."""
+
+
 class Environment(Protocol):
     """What the host lends to a team."""
+
+    @property
+    def ways(self) -> int:
+        """How many routes there are at most."""
 
     def tool(self, name: str, version: int) -> ToolSpec:
         """The pinned tool of the catalogue. Raises KeyError when there is none, or it was revoked."""
 
-    def model_client(self, agent: str, config: Mapping[str, Any]) -> ChatCompletionClient:
-        """A client for the agent's model with the tenant's credential, see clients.py."""
+    def routes(self, agent: str, config: Mapping[str, Any]) -> Sequence[Route]:
+        """The ways to the agent's model: as the document says, and then those to fall back on."""
 
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:
         """US dollars for a call's usage as a decimal string; None when the model has no known price."""
+
+    async def reserve(self, cost: Decimal) -> Reservation:
+        """Put the price of a call aside in the tenant's budget."""
+
+    def tool_breaker(self, name: str) -> Breaker:
+        """Whether a tool keeps failing."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +95,9 @@ class Room:
     cost: Decimal = Decimal(0)
     spoken: bool = False  # a reviewer has said something: termination conditions must be kept from it
     fired: list[str] = field(default_factory=list)  # what ended the team: "completed", or the stop reason of a guard
+    held_tokens: int = 0  # of calls that are under way
+    held_cost: Decimal = Decimal(0)
+    _repeated: dict[str, tuple[str, int]] = field(default_factory=dict)  # by who does what: the last, and how often
 
     def scope(self, place: str) -> str:
         """The scope of an effect at ``place`` in the document: below the call of the agent or team that is at work."""
@@ -72,6 +109,34 @@ class Room:
             await self.run.stop("budget", f"{self.tokens} of {self.limits.max_tokens} tokens are used.")
         if self.limits.max_cost is not None and self.cost >= self.limits.max_cost:
             await self.run.stop("budget", f"{self.cost} of {self.limits.max_cost} US dollars are used.")
+
+    def hold(self, tokens: int, cost: Decimal) -> str | None:
+        """Reckon with a call that is about to be made; or why it must not be, seen what is spent and under way."""
+        used, spent = self.tokens + self.held_tokens, self.cost + self.held_cost
+        self.held_tokens += tokens
+        self.held_cost += cost
+        if self.limits.max_tokens is not None and used >= self.limits.max_tokens:
+            return f"{used} of {self.limits.max_tokens} tokens are used, or set aside for calls that are under way."
+        if self.limits.max_cost is not None and spent >= self.limits.max_cost:
+            return f"{spent} of {self.limits.max_cost} US dollars are used, or set aside for calls that are under way."
+        return None
+
+    def let_go(self, tokens: int, cost: Decimal) -> None:
+        """The call is over, or was not made."""
+        self.held_tokens -= tokens
+        self.held_cost -= cost
+
+    async def notice(self, who: str, what: str, told: str) -> None:
+        """Stop the run (never returns) when the same comes once more than it may in a row."""
+        last, times = self._repeated.get(who, ("", 0))
+        times = times + 1 if last == what else 1
+        self._repeated[who] = (what, times)
+        if times > self.limits.max_repeats:
+            await self.run.stop("repetition", f"{told} {times} times in a row; {self.limits.max_repeats} are allowed.")
+
+    def forget(self, who: str) -> None:
+        """It is something else now."""
+        self._repeated.pop(who, None)
 
     def spend(self, usage: Mapping[str, int], cost: str | None) -> None:
         """Count a model call, live or handed back alike."""

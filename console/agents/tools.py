@@ -24,6 +24,10 @@ SIGNS = {"EUR": "€", "USD": "$", "GBP": "£"}
 _FIELD = re.compile(r"\{([A-Za-z_][\w.]*)\}")
 
 
+class Unavailable(Exception):
+    """A tool could not be reached, or answered that it is out of order: trying others of its calls makes no sense now."""
+
+
 @dataclass(frozen=True)
 class ToolSpec:
     """One version of one catalogue tool.

@@ -10,9 +10,11 @@ from autogen_core import CancellationToken, Component
 from autogen_core.tools import TextResultContent, ToolResult, ToolSchema, Workbench
 from pydantic import BaseModel
 
+from console.agents.breakers import Breaker
 from console.agents.oversight import POLICY, quote
 from console.agents.room import here
-from console.agents.tools import ToolSpec, as_text, clip, show, within_limit
+from console.agents.tools import ToolSpec, Unavailable, as_text, clip, show, within_limit
+from console.durable.digest import digest
 from console.durable.errors import EffectFailed
 from console.durable.run import Call, Settled
 from console.durable.steps import Decision, Done, Gate, Json, Kind
@@ -82,14 +84,27 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         if spec is None:
             return answer(name, f"There is no tool {name!r}.", failed=True)
         given: Json = {} if arguments is None else arguments
+        room, who = self._room, self._room.scope(self._config.scope)
+        await room.notice(
+            f"{who} calls", digest([name, given]), f"{self._config.agent} called {name} with the same arguments"
+        )
         try:
             settled = await self._effect(name, spec, given, call_id or "")
         except EffectFailed as failed:  # it ran out of time
+            await self._learn(who, True)
             return answer(name, f"{name} failed: {failed.error['message']}", failed=True)
         except Exception as error:  # a fault of ours: end the run with it, rather than hang the team
             await self._room.run.stop("tool_error", f"{name}: {type(error).__name__}: {clip(str(error), 300)}")
             raise
+        await self._learn(who, settled.failed)
         return self._result(name, given, settled)
+
+    async def _learn(self, who: str, failed: bool) -> None:
+        """Notice an error loop. A person's no is none: it is not a failure."""
+        if failed:
+            await self._room.notice(f"{who} fails", "", f"Tool calls of {self._config.agent} failed")
+        else:
+            self._room.forget(f"{who} fails")
 
     async def _effect(self, name: str, spec: ToolSpec, given: Json, call_id: str) -> Settled:
         room, fault = self._room, spec.fault(given)
@@ -117,12 +132,13 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
                 room.environment.tool(spec.name, spec.version)
             except KeyError as gone:  # revoked since the team was put together, perhaps while a person thought
                 return Done(f"Nothing was done. {gone.args[0] if gone.args else 'The tool is gone.'}", failed=True)
+            breaker = room.environment.tool_breaker(spec.name)
             if call.arguments is None:
-                return await _run(spec, given, fault, call.key)
+                return await _run(spec, given, fault, call.key, breaker)
             # A person made another deed of it: it must not be taken for a repetition of the one that was asked for.
             other = spec.deed(call.arguments)
             key = f"{room.run.run_id}:{other}" if other else call.key
-            return await _run(spec, call.arguments, spec.fault(call.arguments), key)
+            return await _run(spec, call.arguments, spec.fault(call.arguments), key, breaker)
 
         deed = spec.deed(given)
         return await room.run.effect(
@@ -171,15 +187,25 @@ def answer(name: str, text: str, failed: bool) -> ToolResult:
     return ToolResult(name=name, result=[TextResultContent(content=text)], is_error=failed)
 
 
-async def _run(spec: ToolSpec, arguments: Json, fault: str | None, key: str) -> Done:
+async def _run(spec: ToolSpec, arguments: Json, fault: str | None, key: str, breaker: Breaker) -> Done:
     """Call the tool. What goes wrong is a result, too: the model is told, and the step is recorded as failed."""
     if fault:
         return Done(f"Nothing was done. {fault}", failed=True)
+    wait = breaker.wait()
+    if wait:
+        said = f"{spec.name} cannot be reached again and again, and is left alone for {wait:.0f} s."
+        return Done(f"Nothing was done. {said}", failed=True)
+    there = True
     try:
         value = await spec.call(arguments, key)
         json.dumps(value, allow_nan=False)
+    except Unavailable as error:
+        there = False
+        return Done(f"{spec.name} failed: {clip(str(error), 2000)}", failed=True)
     except Exception as error:
         return Done(f"{spec.name} failed: {clip(str(error) or type(error).__name__, 2000)}", failed=True)
+    finally:
+        breaker.told(there)
     return Done(within_limit(value))
 
 

@@ -8,7 +8,6 @@ same path with the whole journal there. CPU is that of this process, all its thr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from django.utils import timezone
 
 from console import startup
 from console.agents import quiet
+from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.bench import scripted
 from console.bench.figures import Spent, Stopwatch, middle, ms
@@ -43,7 +43,7 @@ BUSY = 10  # other runs beside the one whose replay is timed
 class _Answering(Clients):
     """Lends the scripted model, whatever the credential."""
 
-    def get(self, *, api_key: str, base_url: str | None, config: Mapping[str, Any]) -> ChatCompletionClient:
+    def get(self, **place: Any) -> ChatCompletionClient:
         return scripted.Scripted()
 
 
@@ -54,7 +54,9 @@ class _Worker:
         self.loop: Loop = new_loop()
         self.database = Database()
         self.writer = Writer()
-        self.means = Means("bench", self.database, self.writer, _Answering(), lambda topic, kind, payload: None)
+        self.means = Means(
+            "bench", self.database, self.writer, _Answering(), Breakers(), lambda topic, kind, payload: None
+        )
 
     def take(self, *turns: Turn) -> list[Spent]:
         """Let the runs be advanced side by side; what each took from the common start."""

@@ -31,6 +31,7 @@ from django.utils import timezone
 
 from approvals.models import ApprovalRequest, RequestStatus
 from console import startup
+from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.bench.figures import middle, ms, percentile
 from console.bench.overhead import commit_seconds, stock
@@ -179,7 +180,7 @@ def _apart(runs: Sequence[UUID]) -> Apart:
     """Take waiting runs up in this process, as a worker would; they park again at the same gate."""
     startup.settle((20_000, 20, 50))  # as a worker does
     loop, database, writer = new_loop(), Database(1), Writer()
-    means = Means("bench", database, writer, Clients(), lambda topic, kind, payload: None)
+    means = Means("bench", database, writer, Clients(), Breakers(), lambda topic, kind, payload: None)
     rebuilt, replayed = [], []
     try:
         for run_id in [runs[0], *runs]:  # the first once more, for warmth

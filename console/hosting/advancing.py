@@ -8,12 +8,14 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from approvals import actions as approvals
+from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.agents.team import run_team
 from console.durable import engine
@@ -23,10 +25,11 @@ from console.durable.steps import Decision, Finished, Json, Lost, Outcome, Step,
 from console.hosting import lending
 from console.hosting.database import Database
 from console.hosting.gates import HostGates
+from console.hosting.purse import Purse
 from console.hosting.revisions import revision as _revision
 from console.hosting.revisions import today
 from console.hosting.watching import Watcher
-from console.runs import actions, feed, record, totals
+from console.runs import actions, feed, record, spending, totals
 from console.runs.journal import PostgresJournal
 from console.runs.models import Run
 from console.runs.reasons import StopReason
@@ -45,6 +48,7 @@ class Means:
     database: Database
     writer: Writer
     clients: Clients
+    breakers: Breakers
     ephemeral: Callable[[str, str, dict[str, Any]], None]
 
 
@@ -61,6 +65,7 @@ class Claimed:
     decided: dict[tuple[str, int], Decision | None] = field(default_factory=dict)  # about the gates that are open
     task: Json = None
     keys: dict[str, lending.Key] = field(default_factory=dict)
+    cap: Decimal | None = None  # US dollars that the tenant may spend today
     fault: str = ""
 
 
@@ -132,7 +137,12 @@ class Turn:
     async def _main(self, run: EngineRun) -> Json:
         claimed = self._claimed
         body = claimed.run.revision.body
-        lent = lending.Lent(body, claimed.keys, self._means.clients)
+        if claimed.run.limits:
+            body = {**body, "limits": claimed.run.limits}
+        purse = None
+        if claimed.cap is not None:
+            purse = Purse(self._means.database, claimed.run, claimed.token, claimed.cap).reserve
+        lent = lending.Lent(body, claimed.keys, self._means.clients, self._means.breakers, claimed.run.tenant_id, purse)
         try:
             return await run_team(run, body=body, task=claimed.task, environment=lent, emit=self._watcher.message)
         except (ValueError, KeyError, TypeError, ImportError) as error:
@@ -185,7 +195,10 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
             claimed.keys = lending.keys_for(run.tenant_id, run.revision.body)
         except (crypto.SealError, ValueError) as error:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
-        claimed.told, current = _told_and_current(run)
+        claimed.told, current, cap, left = _about(run)
+        claimed.cap = None if cap is None else Decimal(str(cap))
+        if left:
+            spending.charge(run.id, claim.token)
         claimed.today = today(run, current)
         # With the claim, because the decision that woke the run is what a resume looks for next.
         waiting = [(step.scope, step.n) for step in claimed.steps if step.settled is None]
@@ -194,16 +207,19 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
         return claimed
 
 
-def _told_and_current(run: Run) -> tuple[int, UUID | None]:
-    """How many of its messages the feed has told, as the last index, and the revision that new runs would take."""
+def _about(run: Run) -> tuple[int, UUID | None, Any, bool]:
+    """How many of its messages the feed has told, as the last index; the revision that new runs would take; what the
+    tenant may spend a day; and whether an earlier worker left money put aside."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT COALESCE(MAX(index), -1), (SELECT current_id FROM workflows_workflow WHERE id = %s)"
+            "SELECT COALESCE(MAX(index), -1), (SELECT current_id FROM workflows_workflow WHERE id = %s),"
+            " (SELECT limits ->> 'max_cost_per_day' FROM tenants_tenantlimits WHERE tenant_id = %s),"
+            " EXISTS (SELECT 1 FROM runs_reservation WHERE run_id = %s)"
             " FROM runs_feedevent WHERE topic = %s AND kind = 'message'",
-            [run.workflow_id, feed.run_topic(run.id)],
+            [run.workflow_id, run.tenant_id, run.id, feed.run_topic(run.id)],
         )
-        told, current = cursor.fetchone()
-        return told, current
+        told, current, cap, left = cursor.fetchone()
+        return told, current, cap, left
 
 
 def _write_outcome(run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals) -> bool:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
 
+from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.durable.loop import new_loop
 from console.hosting import advancing
@@ -41,7 +42,7 @@ class Host:
         self._writer = Writer()
         self._ephemerals = Ephemerals()
         self._clients = Clients()
-        self._means = Means(name, self.database, self._writer, self._clients, self._ephemerals.send)
+        self._means = Means(name, self.database, self._writer, self._clients, Breakers(), self._ephemerals.send)
         self._live: dict[UUID, Turn] = {}
         self._busy: set[str] = set()  # claimed here, or on the way to it
         self._again: dict[str, bool] = {}  # asked for while busy

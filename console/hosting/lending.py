@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -15,7 +16,9 @@ from django.db import connection
 from django.utils import timezone
 from genai_prices import Usage, calc_price
 
+from console.agents.breakers import Breaker, Breakers
 from console.agents.clients import ChatCompletionClient, Clients
+from console.agents.room import Reservation, Route
 from console.agents.tools import ToolSpec
 from console.hosting import egress
 from console.tenants import crypto
@@ -38,12 +41,14 @@ class Key:
     base_url: str
     api_key: str
     fault: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
     """The credentials that a revision names, by name; those that are missing are left out. Call inside a scope."""
     with connection.cursor() as cursor:  # by hand: each claim asks, and the ORM takes longer than Postgres
-        cursor.execute(_KEYS, [tenant_id, list(set(_names(body).values()))])
+        wanted = {*_names(body).values(), *(each["credential"] for each in body.get("fallbacks") or [])}
+        cursor.execute(_KEYS, [tenant_id, list(wanted)])
         rows = cursor.fetchall()
     _note_use(tenant_id, [(row[0], row[5]) for row in rows])
     return {
@@ -53,13 +58,14 @@ def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
             base_url,
             crypto.unseal(tenant_id, "credential", sealed).decode(),
             egress.fault(base_url, settings.SAYSO_EGRESS_ALLOW) if base_url else "",
+            json.loads(options),
         )
-        for _, name, provider, base_url, sealed, _ in rows
+        for _, name, provider, base_url, sealed, _, options in rows
     }
 
 
 _KEYS = """
-    SELECT id, name, provider, base_url, sealed_key, last_used_at FROM tenants_credential
+    SELECT id, name, provider, base_url, sealed_key, last_used_at, options::text FROM tenants_credential
     WHERE tenant_id = %s AND name = ANY(%s)
 """
 
@@ -75,28 +81,80 @@ def _note_use(tenant_id: UUID, rows: Sequence[tuple[UUID, datetime | None]]) -> 
 class Lent:
     """The Environment of one run's team."""
 
-    def __init__(self, body: Mapping[str, Any], keys: Mapping[str, Key], clients: Clients) -> None:
+    def __init__(
+        self,
+        body: Mapping[str, Any],
+        keys: Mapping[str, Key],
+        clients: Clients,
+        breakers: Breakers | None = None,
+        tenant_id: UUID | None = None,
+        reserve: Callable[[Decimal], Awaitable[Reservation]] | None = None,
+    ) -> None:
         self._names = _names(body)
+        self._fallbacks = body.get("fallbacks") or []
         self._keys = keys
         self._clients = clients
+        self._breakers = breakers or Breakers()
+        self._tenant = str(tenant_id)
+        self._reserve = reserve
+
+    @property
+    def ways(self) -> int:
+        """The document's, and each fallback."""
+        return 1 + len(self._fallbacks)
 
     def tool(self, name: str, version: int) -> ToolSpec:
         """The pinned tool. Raises catalogue.UnknownTool (a KeyError)."""
         return catalogue.get(name, version)
 
-    def model_client(self, agent: str, config: Mapping[str, Any]) -> ChatCompletionClient:
-        """A client for the agent's model. Raises NoCredential."""
+    def routes(self, agent: str, config: Mapping[str, Any]) -> list[Route]:
+        """The agent's credential with the document's model, and then the revision's fallbacks."""
         name = self._names.get(agent) or self._names.get("*") or "default"
+        found = [self._route(name, config)]
+        for fallback in self._fallbacks:
+            model = fallback.get("model")
+            found.append(self._route(fallback["credential"], {**config, "model": model} if model else config))
+        return found
+
+    def _route(self, name: str, config: Mapping[str, Any]) -> Route:
+        breaker = self._breakers.get(self._tenant, "provider", name)
+        return Route(str(config.get("model", "")), name, lambda: self._client(name, config), breaker)
+
+    def _client(self, name: str, config: Mapping[str, Any]) -> ChatCompletionClient:
+        """A client with that credential. Raises NoCredential."""
         key = self._keys.get(name)
         if key is None:
             raise NoCredential(f"There is no credential {name!r}; an admin can add it under Credentials.")
         if key.fault:
             raise NoCredential(f"The credential {name!r} cannot be used: {key.fault}")
-        return self._clients.get(api_key=key.api_key, base_url=key.base_url or None, config=config)
+        return self._clients.get(
+            api_key=key.api_key,
+            base_url=key.base_url or None,
+            config=config,
+            provider=key.provider,
+            options=key.options,
+        )
+
+    def tool_breaker(self, name: str) -> Breaker:
+        """The tenant's breaker of a tool, in this process."""
+        return self._breakers.get(self._tenant, "tool", name)
+
+    async def reserve(self, cost: Decimal) -> Reservation:
+        """Out of the tenant's budget of the day, where it has one."""
+        return Free() if self._reserve is None else await self._reserve(cost)
 
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:
         """US dollars for a call, or None when nobody knows the model's price."""
         return price(model, usage.get("input_tokens", 0), usage.get("output_tokens", 0))
+
+
+class Free:
+    """A reservation where there is no budget to keep."""
+
+    refused = ""
+
+    def settle(self, cost: Decimal) -> None:
+        """Nothing to settle."""
 
 
 @lru_cache(maxsize=4096)

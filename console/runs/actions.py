@@ -23,19 +23,21 @@ from uuid import UUID
 import jsonschema
 from django.db import connection, transaction
 from django.utils import timezone
-from django.utils.dateparse import parse_duration
 
 from console.audit import log as audit
-from console.runs import feed, retries, wakeups
+from console.runs import admission, feed, retries, wakeups
+from console.runs.admission import AtLimit
 from console.runs.models import TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
 from console.runs.totals import Totals
 from console.tenants import crypto
 from console.tenants.access import Actor, require
+from console.workflows import limits
 from console.workflows.errors import Invalid
 from console.workflows.models import Revision, Workflow
 
 __all__ = [
+    "AtLimit",
     "Claim",
     "INPUT_LIMIT",
     "Invalid",
@@ -82,14 +84,15 @@ def start(
 ) -> Run:
     """Start a run of the workflow's current revision; the wake-up is sent on commit.
 
-    Raises Invalid (field, message) and access.Forbidden: operators and admins start runs.
+    Raises Invalid (field, message), AtLimit, and access.Forbidden: operators and admins start runs.
     """
     require(actor, "operator", "admin")
     revision = workflow.current
     if revision is None:
         raise Invalid("workflow", f"{workflow.slug} has no revision yet")
     check_input(input, revision.body.get("input_schema"))
-    run = _create(actor, revision, crypto.seal_json(actor.tenant.id, "run.input", input), _title(input))
+    admission.check(actor.tenant)
+    run = _create(actor, workflow, revision, crypto.seal_json(actor.tenant.id, "run.input", input), _title(input))
     run.topic_source = topic_source
     run.metadata = dict(metadata or {})
     run.retry_of = retry_of
@@ -103,7 +106,8 @@ def retry(actor: Actor, run: Run) -> Run:
     """A new run that keeps what ``run`` did up to its last good step. Raises Refused (with the reason) and Forbidden."""
     require(actor, "operator", "admin")
     revision = retries.revision_for(run)
-    again = _create(actor, revision, bytes(run.sealed_input), run.title)
+    admission.check(actor.tenant)
+    again = _create(actor, revision.workflow, revision, bytes(run.sealed_input), run.title)
     again.topic_source = run.topic_source
     again.metadata = run.metadata
     again.retry_of = run
@@ -357,9 +361,8 @@ def _tell_let_go(rows: list[Run]) -> bool:
     return True
 
 
-def _create(actor: Actor, revision: Revision, sealed_input: bytes, title: str) -> Run:
-    limits = revision.body.get("limits") or {}
-    allowed = parse_duration(limits["run_timeout"]) if limits.get("run_timeout") else None
+def _create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: bytes, title: str) -> Run:
+    held = limits.effective(limits.of_tenant(actor.tenant.id), workflow.limits, revision.body.get("limits") or {})
     return Run(
         tenant=actor.tenant,
         workflow_id=revision.workflow_id,
@@ -369,7 +372,8 @@ def _create(actor: Actor, revision: Revision, sealed_input: bytes, title: str) -
         started_by_id=actor.id,
         started_by_name=actor.name,
         ready_at=timezone.now(),
-        deadline_s=allowed.total_seconds() if allowed else None,
+        limits=held,
+        deadline_s=float(limits.size(held["run_timeout"])),
         autogen_version=_autogen(),
     )
 

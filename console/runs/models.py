@@ -48,6 +48,7 @@ class Run(models.Model):
     ready_at = models.DateTimeField(null=True)  # since when it is queued: queue time, and the sweeper's order
     lost_leases = models.PositiveSmallIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
+    limits = models.JSONField(default=dict)  # what holds for this run: tenant's, workflow's and revision's together
     deadline_s = models.FloatField(null=True)  # machine time allowed, seconds; a person's waiting does not count
 
     # Totals, written at each park and at the end.
@@ -55,6 +56,7 @@ class Run(models.Model):
     output_tokens = models.BigIntegerField(default=0)
     cost = models.DecimalField(max_digits=14, decimal_places=6, default=0)  # US dollars
     unpriced_steps = models.PositiveIntegerField(default=0)
+    broken_off_cost = models.DecimalField(max_digits=14, decimal_places=6, default=0)  # US dollars; see spending.py
     queue_s = models.FloatField(default=0)
     model_s = models.FloatField(default=0)
     tool_s = models.FloatField(default=0)
@@ -85,6 +87,34 @@ class Run(models.Model):
     def short(self) -> str:
         """The id that people read."""
         return f"r-{self.id.hex[:6]}"
+
+
+class SpendDay(models.Model):
+    """What a tenant has spent on models on a day (UTC), in US dollars, and what is put aside for calls under way.
+
+    There is a row from the first call on under a limit of money a day; it begins with what was spent until then.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    day = models.DateField()
+    spent = models.DecimalField(max_digits=16, decimal_places=6, default=0)
+    reserved = models.DecimalField(max_digits=16, decimal_places=6, default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "day"], name="spend_of_day")]
+
+
+class Reservation(models.Model):
+    """Money put aside for one model call. It goes when the call is settled; what a dead worker leaves is charged."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    day = models.DateField()
+    amount = models.DecimalField(max_digits=16, decimal_places=6)
+    token = models.BigIntegerField()  # of the worker that made it
+    at = models.DateTimeField(auto_now_add=True)
 
 
 class Step(models.Model):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection
-from django.utils.dateparse import parse_duration
 
+from console.runs import spending
 from console.runs.models import TERMINAL, Run, Step
 from console.runs.reasons import StopReason
 from console.tenants import crypto
+from console.workflows import limits
 from console.workflows.models import Revision, Workflow
 
 
@@ -34,8 +35,9 @@ def revision_for(run: Run) -> Revision:
         return run.revision
     if not about.limit:
         raise Refused(f"{about.sentence} {about.remedy}".strip() if about.remedy else "A completed run is not retried.")
-    current = Workflow.objects.select_related("current").get(pk=run.workflow_id).current
-    if current is None or not _raised(run.revision.body, current.body, about.limit):
+    workflow = Workflow.objects.select_related("current").get(pk=run.workflow_id)
+    current = workflow.current
+    if current is None or not (_raised(run, workflow, current, about.limit) or _room_again(run, reason)):
         raise Refused(f"{about.sentence} {about.remedy}")
     if _without_limits(run.revision.body) != _without_limits(current.body):
         raise Refused(
@@ -106,19 +108,18 @@ def _without_limits(body: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key != "limits"}
 
 
-def _raised(old: dict[str, Any], new: dict[str, Any], names: tuple[str, ...]) -> bool:
-    """Whether at least one of the limits is higher in ``new``, or gone from it."""
-    before, after = old.get("limits") or {}, new.get("limits") or {}
-    return any(
-        before.get(name) is not None and (after.get(name) is None or _size(after[name]) > _size(before[name]))
-        for name in names
-    )
+def _raised(run: Run, workflow: Workflow, current: Revision, names: tuple[str, ...]) -> bool:
+    """Whether at least one of the limits would be higher today than it was for the run."""
+    upper = (limits.of_tenant(run.tenant_id), workflow.limits)
+    before = run.limits or limits.effective(*upper, run.revision.body.get("limits") or {})
+    after = limits.effective(*upper, current.body.get("limits") or {})
+    return any(limits.size(after[name]) > limits.size(before[name]) for name in names)
 
 
-def _size(limit: Any) -> Decimal:
-    """A limit as a number: seconds, tokens, turns or dollars."""
-    try:
-        return Decimal(str(limit))
-    except InvalidOperation:
-        span = parse_duration(str(limit))
-        return Decimal(str(span.total_seconds())) if span else Decimal(0)
+def _room_again(run: Run, reason: StopReason) -> bool:
+    """Whether a run was stopped by the tenant's budget of the day, and there is some left: on another day, or raised."""
+    if reason is not StopReason.BUDGET or spending.OF_DAY not in run.stop_detail:
+        return False
+    cap = limits.of_tenant(run.tenant_id).get("max_cost_per_day")
+    day = spending.today(run.tenant_id)
+    return cap is None or day.spent + day.reserved < Decimal(str(cap))

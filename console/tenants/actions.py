@@ -1,6 +1,7 @@
 """What changes tenants, members, tokens and credentials. Each deed writes its audit row in the same transaction."""
 
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -11,6 +12,9 @@ from console.audit import log
 from console.tenants import access, crypto, tokens
 from console.tenants.access import Actor
 from console.tenants.models import ApiToken, Credential, Membership, Role, ServiceAccount, Tenant, User
+
+AZURE = ("api_version", "deployment", "auth")
+AZURE_API = "2024-10-21"  # the newest of Azure OpenAI's stable versions for chat completions
 
 
 class Invalid(ValueError):
@@ -117,8 +121,23 @@ def revoke_token(actor: Actor, token_id: UUID | str) -> ApiToken:
     return token
 
 
-def put_credential(actor: Actor, name: str, *, provider: str, base_url: str, api_key: str) -> Credential:
+def put_credential(
+    actor: Actor,
+    name: str,
+    *,
+    provider: str,
+    base_url: str,
+    api_key: str,
+    region: str = "",
+    zone: str = "",
+    api_version: str = "",
+    deployment: str = "",
+    auth: str = "",
+) -> Credential:
     """Make or replace a credential of the actor's tenant. Raises Forbidden, Invalid.
+
+    ``provider`` "azure" is Azure OpenAI, and takes ``api_version``, ``deployment`` (by default the model's name) and
+    ``auth`` ("key", or "token" for an Entra ID token); any other is reached as OpenAI is.
 
     An empty ``api_key`` keeps the key there is, so that a form need not show it to change the rest, unless the address
     changes: a key is never sent to a place that it was not given for.
@@ -129,21 +148,51 @@ def put_credential(actor: Actor, name: str, *, provider: str, base_url: str, api
     _check_url(base_url)
     if not api_key.isprintable() or len(api_key) > 2000:
         raise Invalid("api_key", "The key is printable and at most 2000 characters.")
+    for field, value in (("region", region), ("zone", zone)):
+        if len(value) > 60 or not value.isprintable():
+            raise Invalid(field, f"The {field} is at most 60 printable characters.")
+    options = _azure(provider, base_url, {"api_version": api_version, "deployment": deployment, "auth": auth})
     with transaction.atomic():
         before = access.all(Credential, actor).select_for_update().filter(name=name).first()
         if not api_key and before is None:
             raise Invalid("api_key", "A new credential needs a key.")
         if not api_key and before is not None and before.base_url != base_url:
             raise Invalid("api_key", "Another address needs the key again.")
-        fields: dict[str, str | bytes] = {"provider": provider, "base_url": base_url, "updated_by": actor.name[:200]}
+        fields: dict[str, Any] = {
+            "provider": provider,
+            "base_url": base_url,
+            "options": options,
+            "region": region.strip(),
+            "zone": zone.strip(),
+            "updated_by": actor.name[:200],
+        }
         if api_key:
             fields["sealed_key"] = crypto.seal(actor.tenant.id, "credential", api_key.encode())
         credential, _ = Credential.objects.update_or_create(tenant=actor.tenant, name=name, defaults=fields)
         log.record(
             actor, "credential.put", "credential", credential.id,
-            name=name, provider=provider, base_url=base_url, key_changed=bool(api_key),
+            name=name, provider=provider, base_url=base_url, region=region, zone=zone, key_changed=bool(api_key),
+            **options,
         )  # fmt: skip
     return credential
+
+
+def _azure(provider: str, base_url: str, given: dict[str, str]) -> dict[str, str]:
+    """What only Azure OpenAI takes, checked."""
+    given = {name: value.strip() for name, value in given.items() if value.strip()}
+    if provider != "azure":
+        if given:
+            raise Invalid(next(iter(given)), "Only the provider azure takes this.")
+        return {}
+    if not base_url:
+        raise Invalid("base_url", "Azure OpenAI needs the resource's address, such as https://name.openai.azure.com.")
+    given.setdefault("api_version", AZURE_API)
+    for name, value in given.items():
+        if len(value) > 100 or not value.isprintable():
+            raise Invalid(name, "At most 100 printable characters.")
+    if given.get("auth", "key") not in ("key", "token"):
+        raise Invalid("auth", "This is key or token.")
+    return given
 
 
 def _check_name(field: str, value: str, limit: int) -> None:

@@ -24,16 +24,33 @@ class CredentialIn(Schema):
     provider: str
     base_url: str = ""
     api_key: str = ""
+    region: str = ""
+    zone: str = ""
+    api_version: str = ""
+    deployment: str = ""
+    auth: str = ""
 
 
 class CredentialOut(Schema):
+    """``zone`` says whose rules hold where the provider works. The last three are Azure OpenAI's."""
+
     name: str
     provider: str
     base_url: str
+    region: str
+    zone: str
+    api_version: str
+    deployment: str
+    auth: str
     has_key: bool
     updated_at: datetime
     updated_by: str
     last_used_at: datetime | None
+
+
+class CredentialsOut(Schema):
+    items: list[CredentialOut]
+    next: str | None
 
 
 class MeOut(Schema):
@@ -48,6 +65,13 @@ def who_am_i(request: HttpRequest) -> Any:
     return {"tenant": actor.tenant.slug, "role": actor.role, "name": actor.name}
 
 
+@router.get("/credentials", response=CredentialsOut, summary="All credentials, without their keys")
+def list_credentials(request: HttpRequest) -> Any:
+    actor = actor_of(request)
+    access.require(actor, "admin")
+    return {"items": [_out(each) for each in access.all(Credential, actor).order_by("name")], "next": None}
+
+
 @router.get("/credentials/{name}", response=CredentialOut, summary="A credential, without its key")
 def get_credential(request: HttpRequest, name: str) -> Any:
     actor = actor_of(request)
@@ -59,7 +83,7 @@ def get_credential(request: HttpRequest, name: str) -> Any:
 @router.put("/credentials/{name}", response=CredentialOut, summary="Make or replace a credential")
 def put_credential(request: HttpRequest, name: str, body: CredentialIn) -> Any:
     actor = actor_of(request)
-    saved = actions.put_credential(actor, name, provider=body.provider, base_url=body.base_url, api_key=body.api_key)
+    saved = actions.put_credential(actor, name, **body.dict())
     return _out(saved)
 
 
@@ -68,6 +92,9 @@ def _out(credential: Credential) -> dict[str, Any]:
         "name": credential.name,
         "provider": credential.provider,
         "base_url": credential.base_url,
+        "region": credential.region,
+        "zone": credential.zone,
+        **{option: credential.options.get(option, "") for option in actions.AZURE},
         "has_key": bool(credential.sealed_key),
         "updated_at": credential.updated_at,
         "updated_by": credential.updated_by,

@@ -128,6 +128,9 @@ class Credential(models.Model):
     name = models.CharField(max_length=100)
     provider = models.CharField(max_length=60)
     base_url = models.CharField(max_length=500, blank=True, default="")  # empty: the provider's own
+    options = models.JSONField(default=dict)  # of Azure: api_version, deployment, auth (key or token)
+    region = models.CharField(max_length=60, blank=True, default="")  # where the provider works: "eu-west-1"
+    zone = models.CharField(max_length=60, blank=True, default="")  # whose rules hold there: "EU", "US", "UK"
     sealed_key = models.BinaryField()
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -142,6 +145,15 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class TenantLimits(models.Model):
+    """What a tenant's runs may take, together and each; see console/workflows/limits.py. No row: the defaults."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    limits = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.CharField(max_length=200, default="")  # a name, by value
 
 
 class IdempotencyRecord(models.Model):

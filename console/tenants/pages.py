@@ -18,6 +18,8 @@ from console.tenants.access import Actor, actor_of
 from console.tenants.models import Credential
 
 PAGE = 50
+_SHOWN = ("provider", "base_url", "region", "zone")
+FIELDS = (*_SHOWN, "api_key", *actions.AZURE)
 _PLACES = {"run": "/runs/{}/", "request": "/queue/{}/", "credential": "/credentials/"}
 
 
@@ -63,7 +65,7 @@ def credentials(request: HttpRequest) -> HttpResponse:
     access.require(actor, "admin")
     name, errors = request.POST.get("name", "").strip(), {}
     if request.method == "POST":
-        fields = {field: request.POST.get(field, "").strip() for field in ("provider", "base_url", "api_key")}
+        fields = {field: request.POST.get(field, "").strip() for field in FIELDS}
         try:
             actions.put_credential(actor, name, **fields)
             return redirect("/credentials/?" + urlencode({"saved": name}))
@@ -72,7 +74,7 @@ def credentials(request: HttpRequest) -> HttpResponse:
     rows = list(access.all(Credential, actor).order_by("name"))
     for row in rows:
         mine = bool(errors) and row.name == name
-        row.typed = request.POST if mine else {"provider": row.provider, "base_url": row.base_url}  # type: ignore[attr-defined]
+        row.typed = request.POST if mine else {**row.options, **{f: getattr(row, f) for f in _SHOWN}}  # type: ignore[attr-defined]
         row.errors = errors if mine else {}  # type: ignore[attr-defined]
     fresh = errors and all(row.name != name for row in rows)
     context = {

@@ -11,12 +11,13 @@ from console.agents.documents import Finding
 from console.audit import log as audit
 from console.tenants import access
 from console.tenants.access import Actor
-from console.tenants.models import Credential
+from console.tenants.models import Credential, TenantLimits
 from console.workflows import body as bodies
+from console.workflows import limits
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Promotion, Revision, Workflow
 
-__all__ = ["Invalid", "Refused", "create_revision", "create_workflow", "promote", "roll_back"]
+__all__ = ["Invalid", "Refused", "create_revision", "create_workflow", "promote", "put_limits", "roll_back"]
 
 _TAKEN = ("import",)
 _SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,78}[a-z0-9])?$")
@@ -54,6 +55,10 @@ def create_revision(
     kept, findings = bodies.examine(body)
     if kept is None:
         raise Refused(findings)
+    upper = (("tenant", limits.of_tenant(actor.tenant.id)), ("workflow", workflow.limits))
+    too_high = [Finding(f"$.limits{path}", said) for path, said in limits.above(kept.get("limits") or {}, *upper)]
+    if too_high:
+        raise Refused(too_high)
     findings = [*findings, *_missing_credentials(actor, kept)]
     locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
     last = Revision.objects.filter(tenant=actor.tenant, workflow=locked).aggregate(last=Max("number"))["last"] or 0
@@ -79,6 +84,38 @@ def create_revision(
         _take(actor, locked, revision, "made", reason)
         workflow.current = revision
     return revision, findings
+
+
+def put_limits(actor: Actor, value: Any, workflow: Workflow | None = None) -> dict[str, Any]:
+    """Set what the tenant's runs, or a workflow's, may take; nothing that is not named stays. Returns it.
+
+    Raises Forbidden, and Refused for what is no limit or, for a workflow, above the tenant's.
+    """
+    access.require(actor, "admin")
+    found = [
+        Finding(f"${path}", said)
+        for path, said in limits.faults(value, limits.OF_RUN if workflow else limits.OF_TENANT)
+    ]
+    if not found and workflow:
+        found = [
+            Finding(f"${path}", said)
+            for path, said in limits.above(value, ("tenant", limits.of_tenant(actor.tenant.id)))
+        ]
+    if found:
+        raise Refused(found)
+    kept = {name: limit for name, limit in value.items() if limit is not None}
+    if workflow:
+        locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
+        before, locked.limits = locked.limits, kept
+        locked.save(update_fields=["limits"])
+        audit.record(actor, "workflow.limits", "workflow", workflow.id, slug=workflow.slug, before=before, after=kept)
+    else:
+        before = limits.of_tenant(actor.tenant.id)
+        TenantLimits.objects.update_or_create(
+            tenant=actor.tenant, defaults={"limits": kept, "updated_by": actor.name[:200]}
+        )
+        audit.record(actor, "tenant.limits", "tenant", actor.tenant.id, before=before, after=kept)
+    return kept
 
 
 def promote(actor: Actor, workflow: Workflow, number: int, reason: str = "") -> Revision:

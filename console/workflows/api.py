@@ -13,8 +13,7 @@ from pydantic import ConfigDict
 from console import paging
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.tenants.problems import problem
-from console.workflows import actions
+from console.workflows import actions, limits
 from console.workflows.diff import diff
 from console.workflows.models import Revision, Workflow
 
@@ -62,6 +61,13 @@ class RevisionOut(Schema):
 class RevisionsOut(Schema):
     items: list[RevisionOut]
     next: str | None
+
+
+class LimitsOut(Schema):
+    """``limits`` as they are set here; ``defaults`` hold where nobody sets one."""
+
+    limits: dict[str, Json]
+    defaults: dict[str, Json]
 
 
 class PromoteIn(Schema):
@@ -119,6 +125,30 @@ def create_workflow(request: HttpRequest, body: WorkflowIn) -> Any:
 @router.get("/workflows/{slug}", response=WorkflowOut, summary="One workflow")
 def get_workflow(request: HttpRequest, slug: str) -> Any:
     return _workflow_out(_workflow(actor_of(request), slug))
+
+
+@router.get("/limits", response=LimitsOut, summary="What the organisation's runs may take")
+def get_limits(request: HttpRequest) -> Any:
+    return {"limits": limits.of_tenant(actor_of(request).tenant.id), "defaults": dict(limits.DEFAULTS)}
+
+
+@router.put(
+    "/limits", response=LimitsOut, summary="Set what the organisation's runs may take; what is left out is unset"
+)
+def put_limits(request: HttpRequest, body: Annotated[Json, Body()]) -> Any:
+    return {"limits": actions.put_limits(actor_of(request), body), "defaults": dict(limits.DEFAULTS)}
+
+
+@router.get("/workflows/{slug}/limits", response=LimitsOut, summary="What runs of a workflow may take")
+def get_workflow_limits(request: HttpRequest, slug: str) -> Any:
+    return {"limits": _workflow(actor_of(request), slug).limits, "defaults": dict(limits.DEFAULTS)}
+
+
+@router.put("/workflows/{slug}/limits", response=LimitsOut, summary="Set what runs of a workflow may take")
+def put_workflow_limits(request: HttpRequest, slug: str, body: Annotated[Json, Body()]) -> Any:
+    actor = actor_of(request)
+    kept = actions.put_limits(actor, body, _workflow(actor, slug))
+    return {"limits": kept, "defaults": dict(limits.DEFAULTS)}
 
 
 @router.get("/workflows/{slug}/revisions", response=RevisionsOut, summary="A workflow's revisions, newest first")
@@ -182,11 +212,7 @@ def create_revision(
 ) -> Any:
     actor = actor_of(request)
     workflow = _workflow(actor, slug)
-    try:
-        revision, findings = actions.create_revision(actor, workflow, body, reason=reason, promote=promote)
-    except actions.Refused as refused:
-        errors = [{"path": each.path, "message": each.message} for each in refused.findings if each.level == "error"]
-        return problem(422, "; ".join(f"{each['path']}: {each['message']}" for each in errors[:5]), errors=errors)
+    revision, findings = actions.create_revision(actor, workflow, body, reason=reason, promote=promote)
     told = [{"path": each.path, "message": each.message, "level": each.level} for each in findings]
     return Status(201, {"number": revision.number, "findings": told})
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import jsonschema
 from jsonschema.exceptions import SchemaError
 
-from console.agents import anatomy, documents, limits
+from console.agents import anatomy, documents
 from console.agents.documents import Finding, Look
 from console.agents.oversight import MODES
 from console.agents.shapes import shape_fault
-from console.workflows import catalogue, rules_check
+from console.workflows import catalogue, limits, rules_check
 
 Json = Any
 
 KEYS = (
     "team", "credential", "tools", "oversight", "rules", "limits", "filters", "input_schema", "output_contract", "topics",
+    "fallbacks",
 )  # fmt: skip
 MAX_REVIEWS = 20
+MAX_FALLBACKS = 5
 
 
 def examine(body: Json) -> tuple[dict[str, Json] | None, list[Finding]]:
@@ -63,10 +64,13 @@ def look(body: Json) -> Look:
 def credentials(body: Json) -> dict[str, str]:
     """The credentials that a kept body names, by the JSON path of where it names them."""
     given = body.get("credential", "default")
+    fallbacks = {
+        f"$.fallbacks[{i}].credential": each["credential"] for i, each in enumerate(body.get("fallbacks") or [])
+    }
     if isinstance(given, str):
-        return {"$.credential": given}
+        return {"$.credential": given, **fallbacks}
     rest = {} if "*" in given else {"$.credential": "default"}  # what agents take that it does not name
-    return rest | {f"$.credential.{agent}": name for agent, name in given.items()}
+    return rest | {f"$.credential.{agent}": name for agent, name in given.items()} | fallbacks
 
 
 def _credential(value: Json) -> Iterable[tuple[str, str]]:
@@ -109,23 +113,21 @@ def _oversight(value: Json) -> Iterable[tuple[str, str]]:
         yield ".max_reviews", f"must be a whole number from 0 to {MAX_REVIEWS}"
 
 
-def _limits(value: Json) -> Iterable[tuple[str, str]]:
-    if not isinstance(value, dict):
-        yield "", "must be an object"
+def _fallbacks(value: Json) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, list) or len(value) > MAX_FALLBACKS:
+        yield "", f"must be a list of at most {MAX_FALLBACKS} objects with credential and model"
         return
-    times, counts = ("run_timeout", "model_timeout", "tool_timeout"), ("max_turns", "max_tokens")
-    yield from _unknown(value, (*counts, *times, "max_cost"))
-    for name in counts:
-        if value.get(name) is not None and not _whole(value[name], 1, 10**12):
-            yield f".{name}", "must be a whole number from 1 up"
-    for name in times:
-        if value.get(name) is not None:
-            try:
-                limits.duration(value[name])
-            except (ValueError, OverflowError):
-                yield f".{name}", "must be an ISO 8601 duration such as PT30S or PT10M"
-    if value.get("max_cost") is not None and not _money(value["max_cost"]):
-        yield ".max_cost", 'must be an amount of US dollars above 0, such as "2.00"'
+    for place, entry in enumerate(value):
+        here = f"[{place}]"
+        if not isinstance(entry, dict):
+            yield here, "must be an object with credential and model"
+            continue
+        yield from ((here + path, message) for path, message in _unknown(entry, ("credential", "model")))
+        if not isinstance(entry.get("credential"), str) or not entry["credential"].strip():
+            yield f"{here}.credential", "must be the name of a credential"
+        model = entry.get("model")
+        if model is not None and (not isinstance(model, str) or not model.strip()):
+            yield f"{here}.model", "must be the name of a model; left out, it is the one the document names"
 
 
 def _filters(value: Json) -> Iterable[tuple[str, str]]:
@@ -176,7 +178,8 @@ _CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[str, str]]]] = {
     "tools": _tools,
     "oversight": _oversight,
     "rules": rules_check.faults,
-    "limits": _limits,
+    "limits": limits.faults,
+    "fallbacks": _fallbacks,
     "filters": _filters,
     "input_schema": _schema,
     "output_contract": _schema,
@@ -211,13 +214,3 @@ def _unknown(value: Mapping[str, Json], known: tuple[str, ...]) -> Iterable[tupl
 
 def _whole(value: Json, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _money(value: Json) -> bool:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return False
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return False
-    return amount.is_finite() and amount > 0

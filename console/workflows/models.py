@@ -13,6 +13,7 @@ class Workflow(models.Model):
     slug = models.SlugField(max_length=80)
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True, default="")
+    limits = models.JSONField(default=dict)  # of every run of it; see limits.py
     current = models.ForeignKey("Revision", null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

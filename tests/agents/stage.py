@@ -7,13 +7,15 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from autogen_core import FunctionCall
 from autogen_core.models import ChatCompletionClient, CreateResult, ModelInfo, RequestUsage
 
+from console.agents.breakers import Breaker, Breakers
 from console.agents.documents import normalise
-from console.agents.room import Pace
+from console.agents.room import Pace, Route
 from console.agents.team import run_team
 from console.agents.tools import ToolSpec
 from console.durable.engine import advance
@@ -81,6 +83,14 @@ class Script(ChatCompletionClient):
         raise NotImplementedError
 
 
+class Unlimited:
+    """A budget without a bottom."""
+
+    refused = ""
+
+    def settle(self, cost: Decimal) -> None: ...
+
+
 @dataclass
 class World:
     """What outlives a worker: the journal, the requests, the ledger of what tools did, and a clock."""
@@ -98,6 +108,7 @@ class World:
     prices: Mapping[str, str] = field(default_factory=dict)
     slept: list[float] = field(default_factory=list)
     revision: dict[str, Any] | None = None
+    breakers: Breakers = field(default_factory=lambda: Breakers(lambda: 0.0))
 
     def __post_init__(self) -> None:
         self.gates = MemoryGates(self.policy or by_tool)
@@ -109,6 +120,19 @@ class World:
 
     def model_client(self, agent: str, config: Mapping[str, Any]) -> ChatCompletionClient:
         return self.models[agent]
+
+    ways = 1
+
+    def routes(self, agent: str, config: Mapping[str, Any]) -> list[Route]:
+        name = str(config.get("model", ""))
+        breaker = self.breakers.get("provider", "default")
+        return [Route(name, "default", lambda: self.model_client(agent, config), breaker)]
+
+    def tool_breaker(self, name: str) -> Breaker:
+        return self.breakers.get("tool", name)
+
+    async def reserve(self, cost: Decimal) -> Unlimited:
+        return Unlimited()
 
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:
         return self.prices.get(model)

@@ -171,6 +171,7 @@ def test_a_context_that_forgets_replays_the_same(context: dict[str, Any]) -> Non
     ending = either(mention(), at_most(8))
     document = team("RoundRobinGroupChat", agent("a", "dig", model_context=context), termination_condition=ending)
     world = with_tools({"a": answer}, document, "dig")
+    world.body["limits"] = {"max_repeats": 20}
     assert play(world)["stop_reason"] == "max_turns"
     assert len(world.done) == 7
     if "Unbounded" not in context["provider"]:

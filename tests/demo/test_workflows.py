@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from autogen_core.models import ChatCompletionClient
 
 from approvals import policy
 from console.agents import documents as governed
 from console.agents.clients import Clients
 from console.agents.team import run_team
-from console.agents.tools import ToolSpec
 from console.demo import effects
 from console.demo.documents import WORKFLOWS
 from console.durable import engine
 from console.durable.loop import new_loop
 from console.durable.memory import MemoryGates, MemoryStore
 from console.durable.steps import Ask, Decision, Finished, Outcome, Suspended
+from console.hosting.lending import Key, Lent
 from console.workflows import catalogue
 from tests.demo.server import serving
 from tests.studio import names, own_files, studio
@@ -56,18 +55,10 @@ class Desk:
         clients, loop = Clients(), new_loop()
         told: list[dict[str, Any]] = []
 
-        class Lent:
-            def tool(self, name: str, version: int) -> ToolSpec:
-                return catalogue.get(name, version)
-
-            def model_client(_, agent: str, config: Mapping[str, Any]) -> ChatCompletionClient:  # noqa: N805
-                return clients.get(api_key="demo", base_url=self.url, config=config)
-
-            def price(self, model: str, usage: Mapping[str, int]) -> str | None:
-                return None
+        lent = Lent({}, {"default": Key("default", "demo", self.url, "demo")}, clients)
 
         async def main(run: Any) -> Any:
-            return await run_team(run, body=self.body, task=self.task, environment=Lent(), emit=told.append)
+            return await run_team(run, body=self.body, task=self.task, environment=lent, emit=told.append)
 
         async def turn() -> Outcome:
             try:

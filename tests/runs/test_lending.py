@@ -25,15 +25,15 @@ from .conftest import House
 def test_a_missing_credential_is_named() -> None:
     lent = Lent({"credential": {"payer": "bank"}}, {}, Clients())
     with pytest.raises(NoCredential, match="'bank'"):
-        lent.model_client("payer", {"model": "m"})
+        lent.routes("payer", {"model": "m"})[0].open()
     with pytest.raises(NoCredential, match="'default'"):
-        lent.model_client("clerk", {"model": "m"})
+        lent.routes("clerk", {"model": "m"})[0].open()
 
 
 def test_a_credential_that_leads_inside_is_refused() -> None:
     key = Key("default", "openai", "http://10.0.0.1/v1", "k", egress.fault("http://10.0.0.1/v1", []))
     with pytest.raises(NoCredential, match="private"):
-        Lent({}, {"default": key}, Clients()).model_client("a", {"model": "m"})
+        Lent({}, {"default": key}, Clients()).routes("a", {"model": "m"})[0].open()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,182 @@
+"""One live model call: the ways to a model in their order, the tries on each, what may be spent, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from autogen_core.models import AssistantMessage, ChatCompletionClient, CreateResult, LLMMessage
+
+from console.agents import clients, failures, wire
+from console.agents.room import Room, Route
+from console.durable.errors import EffectFailed
+from console.durable.run import Call
+from console.durable.steps import Done, Json
+
+CHARS_PER_TOKEN = 4  # a local estimate: the real encodings would have to be downloaded
+OUTPUT_TOKENS = 4096  # that a call is reckoned to need when its configuration does not say
+EARLY = 2  # tries on a way that has another behind it
+
+
+class Asking:
+    """A call of ``agent``'s model; ``config`` is the client's in the document."""
+
+    def __init__(
+        self,
+        room: Room,
+        agent: str,
+        config: Mapping[str, Any],
+        messages: Sequence[LLMMessage],
+        arguments: dict[str, Any],
+        stream: bool,
+    ) -> None:
+        self._room = room
+        self._routes = room.environment.routes(agent, config)
+        self._config = config
+        self._messages = messages
+        self._arguments = arguments
+        self._stream = stream
+        self._attempts: list[Json] = []
+
+    async def answer(self, call: Call) -> Done:
+        """Try each way until there is an answer. Raises EffectFailed, with all attempts, when none has one."""
+        failure = failures.Failure("no_route", "There is no way to a model.")
+        for place, route in enumerate(self._routes):
+            more = place + 1 < len(self._routes)
+            tokens, cost = self._estimate(route.model)
+            refused = self._room.hold(tokens, cost)
+            try:
+                held = None if refused else await self._room.environment.reserve(cost)
+                refused = refused or (held.refused if held else "")
+            except BaseException:
+                self._room.let_go(tokens, cost)
+                raise
+            if refused or held is None:
+                self._room.let_go(tokens, cost)
+                raise self._failed({"type": "budget", "message": refused}, "budget")
+            spent: Decimal | None = None
+            try:
+                found = await self._on(route, call, more)
+                if not isinstance(found, failures.Failure):
+                    done = self._done(found, route, place)
+                    spent = Decimal(done.cost) if done.cost is not None else Decimal(0)
+                    return done
+                failure, spent = found, Decimal(0)
+            finally:
+                # A call that was broken off from outside is charged at what it was reckoned: nobody knows better.
+                self._room.let_go(tokens, cost)
+                held.settle(cost if spent is None else spent)
+        raise self._failed({"type": failure.cause, "message": failure.sentence}, "model_error")
+
+    def _failed(self, error: Json, stop: str) -> EffectFailed:
+        return EffectFailed(error, attempts=self._attempts, stop=stop)
+
+    async def _on(self, route: Route, call: Call, more: bool) -> tuple[CreateResult, datetime] | failures.Failure:
+        """The answer on one way, or the failure of the last try there."""
+        pace = self._room.pace
+        tries = min(EARLY, pace.tries) if more else pace.tries
+        for number in range(1, tries + 1):
+            started = pace.clock()
+            call.attempt = len(self._attempts) + 1
+            wait = route.breaker.wait()
+            if wait:
+                failure = failures.resting(route.credential, wait)
+            else:
+                found = await self._try(route, call)
+                if isinstance(found, CreateResult):
+                    return found, started
+                failure = found
+            self._attempts.append({**self._told(route), **times(started, pace.clock()), "cause": failure.cause})
+            last = number >= tries or (failure.wait or 0) > pace.longest
+            if not failure.transient or last or (more and failure.cause == failures.RESTING):
+                return failure
+            backoff = min(8.0, 0.5 * 2 ** (number - 1)) * (0.5 + pace.random() / 2)
+            await pace.sleep(backoff if failure.wait is None else max(failure.wait, backoff))
+        raise AssertionError("the last try returns")
+
+    async def _try(self, route: Route, call: Call) -> CreateResult | failures.Failure:
+        secrets: tuple[str, ...] = ()
+        ok = False
+        try:
+            # In here: a credential that cannot be used is a failure of the call, too.
+            client = route.open()
+            secrets = clients.secrets(client)
+            async with asyncio.timeout(self._room.limits.model_timeout.total_seconds()):
+                result = await self._once(call, client)
+            ok = True
+            return result
+        except Exception as error:
+            failure = failures.read(error, route.model, secrets, self._room.pace.clock())
+            ok = not failure.transient  # the provider is there, it just does not want this
+            return failure
+        finally:
+            route.breaker.told(ok)
+
+    async def _once(self, call: Call, client: ChatCompletionClient) -> CreateResult:
+        messages = self._messages
+        if messages and isinstance(messages[-1], AssistantMessage):
+            # AutoGen's client strips the last message in place, for some models; ours is part of a digest.
+            messages = [*messages[:-1], messages[-1].model_copy()]
+        if not self._stream:
+            return sane(await client.create(messages, **self._arguments))
+        extra = {"stream_options": {"include_usage": True}, **self._arguments.get("extra_create_args", {})}
+        result: CreateResult | None = None
+        async for chunk in client.create_stream(messages, **{**self._arguments, "extra_create_args": extra}):
+            if isinstance(chunk, CreateResult):
+                result = chunk
+            else:
+                call.emit(chunk)
+        # A complete stream names its reason to stop, and its usage; some providers have reasons of their own invention.
+        if result is None or (result.finish_reason == "unknown" and not result.usage.prompt_tokens):
+            raise failures.CutShort("the stream ended before the answer did.")
+        return sane(result)
+
+    def _done(self, found: tuple[CreateResult, datetime], route: Route, place: int) -> Done:
+        result, started = found
+        usage = {"input_tokens": result.usage.prompt_tokens, "output_tokens": result.usage.completion_tokens}
+        cost = self._room.environment.price(route.model, usage)
+        self._attempts.append({**self._told(route), **times(started, self._room.pace.clock()), "cause": None})
+        value = {**wire.plain_result(result), "usage": usage, "cost": cost}
+        if place:
+            value["answered_by"] = {"credential": route.credential, "model": route.model}
+        return Done(value, usage=usage, cost=cost, attempts=self._attempts)
+
+    def _told(self, route: Route) -> dict[str, Json]:
+        """Which way it was, where there is more than one."""
+        return {"credential": route.credential, "model": route.model} if len(self._routes) > 1 else {}
+
+    def _estimate(self, model: str) -> tuple[int, Decimal]:
+        """Tokens, and US dollars (0 when nobody knows the price), that the call may take."""
+        asked = sum(len(str(message.content)) + 16 for message in self._messages)
+        tools = sum(len(str(schema)) for schema in self._arguments.get("tools") or [])
+        usage = {
+            "input_tokens": (asked + tools) // CHARS_PER_TOKEN,
+            "output_tokens": int(self._config.get("max_tokens") or OUTPUT_TOKENS),
+        }
+        return sum(usage.values()), Decimal(self._room.environment.price(model, usage) or 0)
+
+
+def times(started: datetime, ended: datetime) -> dict[str, str]:
+    """The times of an attempt."""
+    return {"started_at": started.isoformat(), "ended_at": ended.isoformat()}
+
+
+def sane(result: CreateResult) -> CreateResult:
+    """The answer. Raises Nonsense when there is none in it."""
+    if isinstance(result.content, str):
+        if not result.content.strip():
+            if result.finish_reason == "content_filter":
+                raise failures.Nonsense("its content filter left nothing.")
+            if result.finish_reason == "length":
+                raise failures.Nonsense("it ran out of tokens before it said anything.")
+            raise failures.Nonsense("it is empty.")
+        return result
+    for call in result.content:
+        if not all(isinstance(part, str) for part in (call.id, call.name, call.arguments)) or not call.name:
+            raise failures.Nonsense("a tool call in it has no name or no arguments.")
+    if not result.content:
+        raise failures.Nonsense("it is empty.")
+    return result

@@ -1,0 +1,64 @@
+"""The tenant's budget of the day in the hands of one run's turn: see console/runs/spending.py."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from console.hosting.database import Database
+from console.runs import spending
+from console.runs.models import Run
+from console.tenants.scopes import system_scope
+
+log = logging.getLogger(__name__)
+
+
+class Purse:
+    """Puts money aside for the model calls of a run that is held under ``token``."""
+
+    def __init__(self, database: Database, run: Run, token: int, cap: Decimal) -> None:
+        self._database = database
+        self._run = run
+        self._token = token
+        self._cap = cap
+
+    async def reserve(self, cost: Decimal) -> Held:
+        """Put ``cost`` aside, or say why that cannot be done."""
+        found = await self._database.run(_reserve, self._run.tenant_id, self._run.id, self._token, self._cap, cost)
+        if isinstance(found, UUID):
+            return Held(self._database, found)
+        return Held(self._database, None, found.refusal(self._cap, cost))
+
+
+class Held:
+    """Money put aside for one call, or the reason why there is none."""
+
+    def __init__(self, database: Database, reservation: UUID | None, refused: str = "") -> None:
+        self._database = database
+        self._reservation = reservation
+        self.refused = refused
+
+    def settle(self, cost: Decimal) -> None:
+        """Write what the call has cost, soon. If this worker dies before, what was put aside is charged."""
+        if self._reservation is not None:
+            self._database.submit(_settle, self._reservation, cost).add_done_callback(_told)
+
+
+def _reserve(tenant_id: UUID, run_id: UUID, token: int, cap: Decimal, cost: Decimal) -> UUID | spending.Day:
+    with system_scope("a worker puts money aside for a model call"):
+        return spending.reserve(tenant_id, run_id, token, cap, cost)
+
+
+def _settle(reservation: UUID, cost: Decimal) -> None:
+    with system_scope("a worker settles a model call"):
+        spending.settle(reservation, cost)
+
+
+def _told(done: Any) -> None:
+    if done.cancelled():
+        return
+    error = done.exception()
+    if error is not None:  # the reservation stays, and is charged when the run is claimed again
+        log.error("a model call could not be settled", exc_info=error)
