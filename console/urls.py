@@ -8,6 +8,7 @@ from approvals import pages as queue_pages
 from approvals import run_pages
 from console.api import api
 from console.health import healthz, readyz
+from console.runs import limit_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
 from console.workflows import import_pages, revision_pages
@@ -46,5 +47,7 @@ urlpatterns = [
     path("workflows/<slug:slug>/promote/", revision_pages.promote, name="workflow-promote"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
     path("credentials/", tenant_pages.credentials, name="credentials"),
+    path("limits/", limit_pages.limit_form, name="limits"),
+    path("limits/<slug:slug>/", limit_pages.limit_form, name="workflow-limits"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]

@@ -289,6 +289,7 @@ def status_payload(run: Run) -> dict[str, Any]:
         "output_tokens": run.output_tokens,
         "cost": str(run.cost),
         "unpriced_steps": run.unpriced_steps,
+        "broken_off_cost": str(run.broken_off_cost),
         "queue_s": round(run.queue_s, 3),
         "model_s": round(run.model_s, 3),
         "tool_s": round(run.tool_s, 3),

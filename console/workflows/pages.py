@@ -13,22 +13,14 @@ from django.views.decorators.http import require_safe
 
 from console.templatetags.sayso import duration
 from console.tenants import access
-from console.tenants.access import actor_of
-from console.workflows import catalogue
+from console.tenants.access import Actor, actor_of
+from console.workflows import catalogue, limits
 from console.workflows.behaviour import behaviour
 from console.workflows.drawing import figures
 from console.workflows.models import Revision, Workflow
 
 Json = Any
 _OPEN = ("queued", "running", "waiting")
-_LIMITS = {
-    "max_turns": "turns",
-    "run_timeout": "machine time of a run",
-    "model_timeout": "one model call",
-    "tool_timeout": "one tool call",
-    "max_tokens": "tokens",
-    "max_cost": "cost",
-}
 
 
 @require_safe
@@ -64,9 +56,7 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
         "can_go_back": revision is not None
         and row.promotions.filter(revision=revision, previous__isnull=False).exists(),
         "team_kind": str((body.get("team") or {}).get("provider", "")).rsplit(".", 1)[-1],
-        "limits": [
-            (_LIMITS.get(name, name), _limit(name, value)) for name, value in (body.get("limits") or {}).items()
-        ],
+        "limits": _limits(actor, row, body),
         "may_start": actor.role in ("operator", "admin"),
     }
     return render(request, "workflows/detail.html", context)
@@ -147,6 +137,18 @@ def _rule(rule: dict[str, Json]) -> dict[str, Json]:
         "expires": expires,
         "on_expiry": expiry,
     }
+
+
+def _limits(actor: Actor, row: Workflow, body: dict[str, Json]) -> list[tuple[str, str, str]]:
+    """(name, limit, whose it is) of what holds for a run that starts now."""
+    levels = [("the organisation's", limits.of_tenant(actor.tenant.id)), ("the workflow's", row.limits)]
+    levels.append(("", body.get("limits") or {}))
+    held = limits.effective(*(level for _, level in levels))
+    found = []
+    for name, value in held.items():
+        whose = next((whose for whose, level in reversed(levels) if level.get(name) == value), "default")
+        found.append((limits.NAMES[name], _limit(name, value), whose))
+    return found
 
 
 def _limit(name: str, value: Json) -> str:

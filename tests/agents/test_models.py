@@ -30,6 +30,7 @@ class Provider:
 
     answers: list[Any] = field(default_factory=list)
     seen: list[tuple[Mapping[str, str], Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     url: str = ""
 
     def next(self) -> Any:
@@ -46,6 +47,7 @@ def provider() -> Iterator[Provider]:
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
             told.seen.append((self.headers, sent))
+            told.paths.append(self.path)
             answer = told.next()
             if answer == "hang up":
                 self.close_connection = True
@@ -319,3 +321,23 @@ def test_a_known_model_with_a_longer_name_makes_no_noise(provider: Provider) -> 
     world.provider = provider
     outcome = world.go()
     assert isinstance(outcome, Finished), outcome
+
+
+@pytest.mark.parametrize("auth", ["key", "token"])
+def test_azure_is_asked_at_its_deployment_with_a_key_or_a_token(provider: Provider, auth: str) -> None:
+    class Azure(Online):
+        def model_client(self, agent: str, config: Mapping[str, Any]) -> ChatCompletionClient:
+            options = {"api_version": "2024-10-21", "deployment": "house-gpt", "auth": auth}
+            place = self.provider.url.removesuffix("/v1")
+            return self.clients.get(api_key=KEY, base_url=place, config=config, provider="azure", options=options)
+
+    provider.answers = [said()]
+    world = Azure({}, never(team("RoundRobinGroupChat", agent("a"))))
+    world.provider = provider
+    assert world.finishes()["stop_reason"] == "completed"
+    [(headers, sent)] = provider.seen
+    assert provider.paths == ["/openai/deployments/house-gpt/chat/completions?api-version=2024-10-21"]
+    assert sent["model"] == "gpt-4o-mini"
+    assert (headers.get("api-key"), headers.get("authorization")) == (
+        (KEY, None) if auth == "key" else (None, f"Bearer {KEY}")
+    )

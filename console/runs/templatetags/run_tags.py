@@ -1,5 +1,6 @@
 """Figures of runs and steps for templates; each takes a row or the feed's payload of it."""
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import template
@@ -61,3 +62,21 @@ def took(step: Any) -> float | None:
 def component(scope: str) -> str:
     """The agent in a scope such as ``payer/model``."""
     return str(scope).split("#", 1)[0].split("/", 1)[0]
+
+
+@register.filter
+def answered_by(step: Any) -> str:
+    """Which credential and model answered, where it was not the first way that was tried; else ""."""
+    attempts = [one for one in (step.attempts or []) if isinstance(one, dict) and one.get("credential")]
+    if not attempts or attempts[-1].get("cause") or attempts[-1]["credential"] == attempts[0]["credential"]:
+        return ""
+    return f"{attempts[-1]['credential']} ({attempts[-1].get('model', '')})"
+
+
+@register.filter
+def some(amount: Any) -> bool:
+    """Whether an amount of money is more than nothing."""
+    try:
+        return Decimal(str(amount)) > 0
+    except InvalidOperation:
+        return False
