@@ -37,6 +37,7 @@ from console.tenants.api import router as tenants
 from console.tenants.problems import problem
 from console.workflows import actions as workflow_actions
 from console.workflows.api import router as workflows
+from console.workflows.tool_api import router as tools
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +137,7 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, workflows, tenants):
+for each in (runs, approvals, workflows, tools, tenants):
     api.add_router("", each)
 
 

@@ -147,6 +147,8 @@ DEMO_MODEL_URL = os.environ.get("SAYSO_DEMO_MODEL_URL", "")
 SAYSO_EGRESS_ALLOW = [entry.strip() for entry in environment.read("SAYSO_EGRESS_ALLOW").split(",") if entry.strip()]
 if DEMO_MODEL_URL:
     SAYSO_EGRESS_ALLOW.append(DEMO_MODEL_URL.split("//", 1)[-1].split("/", 1)[0])
+# The commands that MCP servers may be started with here, comma-separated; * is any. Nothing, unless ``up`` owns the stores.
+SAYSO_COMMANDS_ALLOW = [each.strip() for each in environment.read("SAYSO_COMMANDS_ALLOW").split(",") if each.strip()]
 PUBLIC_URL = os.environ.get("SAYSO_URL", "http://127.0.0.1:8000")
 
 # Celery: see console/celery.py for what has reasons.

@@ -61,13 +61,13 @@ def look(document: Any, mapping: Mapping[str, str], catalogue: Mapping[str, Tool
     findings = [
         Finding(f"$.tools.{name}", f"There is no tool {target!r} in the catalogue.")
         for name, target in mapping.items()
-        if target not in catalogue
+        if target not in catalogue and not any(known.startswith(f"{target}.") for known in catalogue)
     ]
     fault = shape_fault(document)
     if fault:
         return Look(None, [*findings, Finding("$.team" + fault[0], fault[1])], {})
     findings += [Finding(path, MESSAGE) for path in leaks(document, "$.team")]
-    walk = Walk({name: catalogue[target] for name, target in mapping.items() if target in catalogue}, catalogue)
+    walk = Walk(mapping, catalogue)
     team = walk.root(document, "$.team")
     findings += walk.findings
     findings += [

@@ -28,6 +28,10 @@ class Unavailable(Exception):
     """A tool could not be reached, or answered that it is out of order: trying others of its calls makes no sense now."""
 
 
+class NoAnswer(Unavailable):
+    """The call was sent off and no answer came: it may have happened all the same."""
+
+
 @dataclass(frozen=True)
 class ToolSpec:
     """One version of one catalogue tool.

@@ -13,11 +13,11 @@ from pydantic import BaseModel
 from console.agents.breakers import Breaker
 from console.agents.oversight import POLICY, quote
 from console.agents.room import here
-from console.agents.tools import ToolSpec, Unavailable, as_text, clip, show, within_limit
+from console.agents.tools import NoAnswer, ToolSpec, Unavailable, as_text, clip, show, within_limit
 from console.durable.digest import digest
-from console.durable.errors import EffectFailed
+from console.durable.errors import EffectFailed, OutcomeUnknown
 from console.durable.run import Call, Settled
-from console.durable.steps import Decision, Done, Gate, Json, Kind
+from console.durable.steps import Decision, Done, Gate, Json, Kind, Safety
 
 
 class PinnedTool(BaseModel):
@@ -201,6 +201,8 @@ async def _run(spec: ToolSpec, arguments: Json, fault: str | None, key: str, bre
         json.dumps(value, allow_nan=False)
     except Unavailable as error:
         there = False
+        if isinstance(error, NoAnswer) and spec.safety is not Safety.READ_ONLY:
+            raise OutcomeUnknown(f"{spec.name}: {clip(str(error), 2000)}") from error
         return Done(f"{spec.name} failed: {clip(str(error), 2000)}", failed=True)
     except Exception as error:
         return Done(f"{spec.name} failed: {clip(str(error) or type(error).__name__, 2000)}", failed=True)

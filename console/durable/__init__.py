@@ -36,6 +36,7 @@ Exceptions::
     DurableError
     +-- Fenced          from a journal: the token is stale; advance returns Lost
     +-- EffectFailed    from a body: how it failed; from Run.effect: what is recorded of that
+    +-- OutcomeUnknown  from a body: it may have happened, nobody knows; a person is asked where that matters
     +-- NotInRun        from current(), outside a run
 
 All else that ends a run is an outcome of ``advance``: Finished, Stopped, Suspended or Lost.
@@ -44,7 +45,7 @@ All else that ends a run is an outcome of ``advance``: Finished, Stopped, Suspen
 from .bodies import Call
 from .digest import History, canonical, digest, expand
 from .engine import Handle, advance
-from .errors import DurableError, EffectFailed, Fenced, NotInRun
+from .errors import DurableError, EffectFailed, Fenced, NotInRun, OutcomeUnknown
 from .loop import DropTornDown, Loop, new_loop
 from .memory import MemoryGates, MemoryJournal, MemoryStore
 from .run import REVIEW, Run, Settled, current
@@ -98,6 +99,7 @@ __all__ = [
     "NotInRun",
     "Observer",
     "Outcome",
+    "OutcomeUnknown",
     "Run",
     "Safety",
     "Settled",

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from .errors import EffectFailed
+from .errors import EffectFailed, OutcomeUnknown
 from .steps import Done, Json
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ async def attempt(body: Body, call: Call, seconds: float, model: bool, letting_g
             return Tried(await body(call))
     except EffectFailed as failed:
         return Tried(error={"type": "Error", "message": "", **failed.error, "stop": failed.stop}, failed=failed)
+    except OutcomeUnknown as lost:
+        return Tried(error={"type": "OutcomeUnknown", "message": str(lost), "stop": None}, unknown=True)
     except asyncio.CancelledError:
         if letting_go():
             raise

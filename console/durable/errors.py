@@ -43,5 +43,12 @@ class EffectFailed(DurableError):
         self.step: tuple[str, int] | None = None
 
 
+class OutcomeUnknown(DurableError):
+    """A body raises it when it cannot say whether its effect happened: it was sent off, and no answer came.
+
+    An effect that must not be repeated becomes a question to a person; any other has failed.
+    """
+
+
 class NotInRun(DurableError):
     """``current()`` was called outside a run, or inside the body of an effect."""

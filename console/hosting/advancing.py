@@ -36,6 +36,8 @@ from console.runs.reasons import StopReason
 from console.runs.writer import JournalError, Writer
 from console.tenants import crypto
 from console.tenants.scopes import system_scope
+from console.workflows import registry
+from console.workflows.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Claimed:
     decided: dict[tuple[str, int], Decision | None] = field(default_factory=dict)  # about the gates that are open
     task: Json = None
     keys: dict[str, lending.Key] = field(default_factory=dict)
+    tools: Registry | None = None  # where the team needs more than the code's own
     cap: Decimal | None = None  # US dollars that the tenant may spend today
     fault: str = ""
 
@@ -142,7 +145,9 @@ class Turn:
         purse = None
         if claimed.cap is not None:
             purse = Purse(self._means.database, claimed.run, claimed.token, claimed.cap).reserve
-        lent = lending.Lent(body, claimed.keys, self._means.clients, self._means.breakers, claimed.run.tenant_id, purse)
+        lent = lending.Lent(
+            body, claimed.keys, self._means.clients, self._means.breakers, claimed.run.tenant_id, purse, claimed.tools
+        )
         try:
             return await run_team(run, body=body, task=claimed.task, environment=lent, emit=self._watcher.message)
         except (ValueError, KeyError, TypeError, ImportError) as error:
@@ -195,7 +200,8 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
             claimed.keys = lending.keys_for(run.tenant_id, run.revision.body)
         except (crypto.SealError, ValueError) as error:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
-        claimed.told, current, cap, left = _about(run)
+        claimed.told, current, cap, left, off = _about(run)
+        claimed.tools = registry.pinned(run.tenant_id, run.revision.body, off)
         claimed.cap = None if cap is None else Decimal(str(cap))
         if left:
             spending.charge(run.id, claim.token)
@@ -207,19 +213,20 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
         return claimed
 
 
-def _about(run: Run) -> tuple[int, UUID | None, Any, bool]:
+def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool]:
     """How many of its messages the feed has told, as the last index; the revision that new runs would take; what the
-    tenant may spend a day; and whether an earlier worker left money put aside."""
+    tenant may spend a day; whether an earlier worker left money put aside; and whether the tenant has revoked tools."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(MAX(index), -1), (SELECT current_id FROM workflows_workflow WHERE id = %s),"
             " (SELECT limits ->> 'max_cost_per_day' FROM tenants_tenantlimits WHERE tenant_id = %s),"
-            " EXISTS (SELECT 1 FROM runs_reservation WHERE run_id = %s)"
+            " EXISTS (SELECT 1 FROM runs_reservation WHERE run_id = %s),"
+            " EXISTS (SELECT 1 FROM workflows_tool WHERE tenant_id = %s AND revoked_at IS NOT NULL)"
             " FROM runs_feedevent WHERE topic = %s AND kind = 'message'",
-            [run.workflow_id, run.tenant_id, run.id, feed.run_topic(run.id)],
+            [run.workflow_id, run.tenant_id, run.id, run.tenant_id, feed.run_topic(run.id)],
         )
-        told, current, cap, left = cursor.fetchone()
-        return told, current, cap, left
+        told, current, cap, left, off = cursor.fetchone()
+        return told, current, cap, left, off
 
 
 def _write_outcome(run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals) -> bool:

@@ -24,6 +24,7 @@ from console.hosting.watching import Ephemerals
 from console.runs import actions
 from console.runs.writer import Writer
 from console.tenants.scopes import system_scope
+from console.workflows import http_tool
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ class Host:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout)
         await self._clients.close()
+        await http_tool.close()
         return not self._tasks
 
     # The lease keeper's threads

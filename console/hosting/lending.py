@@ -20,10 +20,10 @@ from console.agents.breakers import Breaker, Breakers
 from console.agents.clients import ChatCompletionClient, Clients
 from console.agents.room import Reservation, Route
 from console.agents.tools import ToolSpec
-from console.hosting import egress
 from console.tenants import crypto
 from console.tenants.models import Credential
-from console.workflows import catalogue
+from console.workflows import catalogue, egress
+from console.workflows.registry import Registry
 
 USED_EVERY = timedelta(minutes=1)  # last_used_at is no log: one write a minute
 
@@ -89,7 +89,9 @@ class Lent:
         breakers: Breakers | None = None,
         tenant_id: UUID | None = None,
         reserve: Callable[[Decimal], Awaitable[Reservation]] | None = None,
+        tools: Registry | None = None,
     ) -> None:
+        self._tools = tools
         self._names = _names(body)
         self._fallbacks = body.get("fallbacks") or []
         self._keys = keys
@@ -105,7 +107,7 @@ class Lent:
 
     def tool(self, name: str, version: int) -> ToolSpec:
         """The pinned tool. Raises catalogue.UnknownTool (a KeyError)."""
-        return catalogue.get(name, version)
+        return self._tools.get(name, version) if self._tools is not None else catalogue.get(name, version)
 
     def routes(self, agent: str, config: Mapping[str, Any]) -> list[Route]:
         """The agent's credential with the document's model, and then the revision's fallbacks."""

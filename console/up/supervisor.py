@@ -120,6 +120,8 @@ class Supervisor:
         demo_port = 0
         if self.demo:
             demo_port = free_port(last.get("demo_model_port"))
+            # One machine, one person: MCP servers may be started here. Elsewhere their commands are named one by one.
+            self.env.setdefault("SAYSO_COMMANDS_ALLOW", "*")
             self.env["SAYSO_DEMO_MODEL_URL"] = f"http://127.0.0.1:{demo_port}/v1"
         instance.save(
             self.data, {"url": self.url, "pid": os.getpid(), "env": self.env, "demo_model_port": demo_port or None}

@@ -13,7 +13,7 @@ from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Credential, TenantLimits
 from console.workflows import body as bodies
-from console.workflows import limits
+from console.workflows import limits, registry
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Promotion, Revision, Workflow
 
@@ -52,7 +52,7 @@ def create_revision(
     """
     access.require(actor, "admin")
     reason = _reason(reason)
-    kept, findings = bodies.examine(body)
+    kept, findings = bodies.examine(body, registry.of(actor.tenant.id).all())
     if kept is None:
         raise Refused(findings)
     upper = (("tenant", limits.of_tenant(actor.tenant.id)), ("workflow", workflow.limits))

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from console.durable.steps import Safety
-from console.workflows import catalogue
+from console.workflows.catalogue import UnknownTool
+from console.workflows.registry import Registry
 
 Json = Any
 
 
-def behaviour(body: Mapping[str, Json]) -> list[str]:
+def behaviour(body: Mapping[str, Json], tools: Registry) -> list[str]:
     """Sentences for the workflow page; the first says the most."""
-    alone, asks, always = _sorted_tools(body)
+    alone, asks, always = _sorted_tools(body, tools)
     says = [_first(asks, always, alone)]
     if alone:
         says.append(f"Without a person it may use {_list(alone)}.")
@@ -43,7 +44,7 @@ def _first(asks: Sequence[str], always: Sequence[str], alone: Sequence[str]) -> 
     return "This team has no tools: it can only talk."
 
 
-def _sorted_tools(body: Mapping[str, Json]) -> tuple[list[str], list[str], list[str]]:
+def _sorted_tools(body: Mapping[str, Json], tools: Registry) -> tuple[list[str], list[str], list[str]]:
     """Names of tools that may run alone, that ask, and that ask because oversight is ALWAYS where they are used."""
     alone: dict[str, None] = {}
     asks: dict[str, None] = {}
@@ -52,8 +53,8 @@ def _sorted_tools(body: Mapping[str, Json]) -> tuple[list[str], list[str], list[
     for agent, tool in _tools(body.get("team"), ""):
         name, known = str(tool.get("name", "?")), tool.get("catalogue") or tool.get("name") or ""
         try:
-            spec = catalogue.get(str(known), tool.get("version"))
-        except catalogue.UnknownTool:
+            spec = tools.get(str(known), tool.get("version"))
+        except UnknownTool:
             continue  # calls of it fail: it does nothing with or without a person
         mode = (oversight.get("stages") or {}).get(agent) or oversight.get("mode") or "TERMINATE"
         if spec.approval != "allow":

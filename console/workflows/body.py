@@ -12,6 +12,7 @@ from console.agents import anatomy, documents
 from console.agents.documents import Finding, Look
 from console.agents.oversight import MODES
 from console.agents.shapes import shape_fault
+from console.agents.tools import ToolSpec
 from console.workflows import catalogue, limits, rules_check
 
 Json = Any
@@ -24,20 +25,23 @@ MAX_REVIEWS = 20
 MAX_FALLBACKS = 5
 
 
-def examine(body: Json) -> tuple[dict[str, Json] | None, list[Finding]]:
+def examine(body: Json, tools: Mapping[str, ToolSpec] | None = None) -> tuple[dict[str, Json] | None, list[Finding]]:
     """The normalised body (None when there is an error) and the findings. Never raises, whatever ``body`` is.
 
     Normalised: the team as ``documents.normalise`` keeps it; of the rest, what was given, and nothing else.
     """
-    seen = look(body)
+    seen = look(body, tools)
     if seen.team is None or not isinstance(body, dict):
         return None, seen.findings
     kept = {key: body[key] for key in KEYS if key != "team" and body.get(key) is not None}
     return {"team": seen.team, **kept}, seen.findings
 
 
-def look(body: Json) -> Look:
-    """What is in a body: its team, normalised (None when there is any error), all findings, and tools to be mapped."""
+def look(body: Json, tools: Mapping[str, ToolSpec] | None = None) -> Look:
+    """What is in a body: its team, normalised (None when there is any error), all findings, and tools to be mapped.
+
+    ``tools`` are those of the tenant's catalogue; by default, the code's own.
+    """
     if not isinstance(body, dict):
         return Look(None, [Finding("$.team", "is missing: a revision is an object with a team")], {})
     rest = {key: value for key, value in body.items() if key != "team"}
@@ -52,9 +56,9 @@ def look(body: Json) -> Look:
             found += [Finding(f"$.{key}{path}", message) for path, message in check(body[key])]
     if "team" not in body:
         return Look(None, [*found, Finding("$.team", "is missing: an AutoGen component document")], {})
-    tools = body.get("tools")
-    mapping = {name: to for name, to in tools.items() if isinstance(to, str)} if isinstance(tools, dict) else {}
-    seen = documents.look(body["team"], mapping, catalogue.all())
+    mapped = body.get("tools")
+    mapping = {name: to for name, to in mapped.items() if isinstance(to, str)} if isinstance(mapped, dict) else {}
+    seen = documents.look(body["team"], mapping, catalogue.all() if tools is None else tools)
     found += seen.findings
     if seen.team is None or any(finding.level == "error" for finding in found):
         return Look(None, found, seen.unmapped)

@@ -55,6 +55,11 @@ def all() -> dict[str, ToolSpec]:  # noqa: A001  # reads as catalogue.all()
     return {name: spec for name, spec in newest.items() if (name, spec.version) not in _revoked}
 
 
+def has(name: str) -> bool:
+    """Whether there is, or was, a tool of that name in the code."""
+    return name in _tools
+
+
 def revoke(name: str, version: int) -> None:
     """Let nobody call this version any more, pinned or not. Raises UnknownTool."""
     _revoked.add((get(name, version).name, version))

@@ -17,7 +17,7 @@ from console.agents.shapes import MAX_BYTES, shape_fault
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
 from console.tenants.models import Credential
-from console.workflows import actions, catalogue, drawing
+from console.workflows import actions, drawing, registry
 from console.workflows import body as bodies
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Revision, Workflow
@@ -108,7 +108,7 @@ def _save(actor: Actor, form: Form) -> Revision | None:
     """The new revision, or None and the reasons in the form. Nothing is half-written."""
     workflow = access.all(Workflow, actor).filter(slug=form.workflow).first() if form.workflow else None
     try:
-        checked, found = bodies.examine(form.body)
+        checked, found = bodies.examine(form.body, registry.of(actor.tenant.id).all())
         if checked is None:
             raise Refused(found)
         workflow = workflow or actions.create_workflow(actor, slug_of(form.name), form.name)
@@ -121,7 +121,7 @@ def _save(actor: Actor, form: Form) -> Revision | None:
 
 
 def _show(request: HttpRequest, actor: Actor, form: Form) -> HttpResponse:
-    tools = catalogue.all()
+    tools = registry.of(actor.tenant.id).all()
     context: dict[str, Json] = {
         "section": "workflows",
         "form": form,
@@ -138,13 +138,13 @@ def _show(request: HttpRequest, actor: Actor, form: Form) -> HttpResponse:
 def _seen(actor: Actor, form: Form, tools: Mapping[str, Json]) -> dict[str, Json]:
     """What is in the document, what stands against it, and what has to be mapped."""
     body = dict(form.body or {})
-    first = bodies.look(body)
+    first = bodies.look(body, tools)
     guesses = {name: _guess(name, tools) for name in first.unmapped if name not in form.mapping}
     guesses = {name: to for name, to in guesses.items() if to}
     if guesses:
         form.mapping = {**form.mapping, **guesses}
         body["tools"] = form.mapping
-    seen = bodies.look(body)
+    seen = bodies.look(body, tools)
     errors = [each for each in seen.findings if each.level == "error"]
     wanted = [name for name in {**first.unmapped, **form.mapping} if name in first.unmapped or name in seen.unmapped]
     document = body.get("team")

@@ -70,3 +70,28 @@ class Promotion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.revision}"
+
+
+class Tool(models.Model):
+    """A version of a tool that an admin registered: an HTTP tool, an MCP server or a code executor. Immutable but for
+    ``revoked_at``. A row of kind "python" stands for a tool of the code's own that the tenant has switched off."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    name = models.CharField(max_length=64)
+    version = models.PositiveIntegerField()
+    kind = models.CharField(max_length=8)  # http, mcp, code; python
+    config = models.JSONField(default=dict)  # see registration.py
+    sealed_secrets = models.BinaryField(null=True)  # headers, or environment: {name: value} as JSON
+    author_name = models.CharField(max_length=200, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name", "version"], name="tool_version"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="tool_in_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"

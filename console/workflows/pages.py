@@ -14,8 +14,9 @@ from django.views.decorators.http import require_safe
 from console.templatetags.sayso import duration
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.workflows import catalogue, limits
+from console.workflows import limits, registry
 from console.workflows.behaviour import behaviour
+from console.workflows.catalogue import UnknownTool
 from console.workflows.drawing import figures
 from console.workflows.models import Revision, Workflow
 
@@ -29,8 +30,9 @@ def workflows(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     rows = access.all(Workflow.objects.select_related("current"), actor)
     found = list(rows.annotate(open_runs=Count("runs", filter=Q(runs__status__in=_OPEN))).order_by("name"))
+    tools = registry.of(actor.tenant.id)
     for one in found:
-        first = behaviour(one.current.body)[:1] if one.current else []
+        first = behaviour(one.current.body, tools)[:1] if one.current else []
         one.says = one.description or (first[0] if first else "")  # type: ignore[attr-defined]
     return render(request, "workflows/list.html", {"section": "workflows", "workflows": found})
 
@@ -42,14 +44,15 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
     row = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
     revision = _revision(row, request.GET.get("revision", ""))
     body = revision.body if revision else {}
+    tools = registry.of(actor.tenant.id)
     context = {
         "section": "workflows",
         "workflow": row,
         "revision": revision,
         "is_current": revision is not None and revision.pk == row.current_id,
         "revisions": row.revisions.defer("body").order_by("-number")[:50],
-        "behaviour": behaviour(body) if revision else [],
-        "tools": _tools(body),
+        "behaviour": behaviour(body, tools) if revision else [],
+        "tools": _tools(body, tools),
         "rules": [_rule(rule) for rule in body.get("rules") or [] if isinstance(rule, dict)],
         "agents": list(_agents(body)),
         "figures": figures(body.get("team")),
@@ -94,7 +97,7 @@ def _agents(body: dict[str, Json]) -> Iterator[dict[str, str]]:
         yield {"name": name, "description": about, "model": model, "mode": modes.get(stages.get(name) or "", "")}
 
 
-def _tools(body: dict[str, Json]) -> list[dict[str, Json]]:
+def _tools(body: dict[str, Json], tools: registry.Registry) -> list[dict[str, Json]]:
     found: dict[str, dict[str, Json]] = {}
     for node in nodes(body.get("team"), "tool"):
         config = node.get("config") or {}
@@ -102,8 +105,8 @@ def _tools(body: dict[str, Json]) -> list[dict[str, Json]]:
         catalogued = str(config.get("catalogue") or (body.get("tools") or {}).get(name) or name)
         tool = {"name": name, "catalogue": catalogued, "version": config.get("version", 1), "risk": ""}
         try:
-            spec = catalogue.get(catalogued, config.get("version"))
-        except catalogue.UnknownTool:
+            spec = tools.get(catalogued, config.get("version"))
+        except UnknownTool:
             tool |= {"description": "No longer in the catalogue: calls of it fail.", "safety": "", "alone": False}
         else:
             tool |= {

@@ -12,12 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from console.agents.clients import Clients
 from console.agents.tools import ToolSpec
 from console.durable.steps import Safety
-from console.hosting import egress, lending
+from console.hosting import lending
 from console.hosting.lending import Key, Lent, NoCredential
 from console.tenants import actions as tenant_actions
 from console.tenants.models import Credential
 from console.tenants.scopes import system_scope, tenant_scope
-from console.workflows import catalogue
+from console.workflows import catalogue, egress
 
 from .conftest import House
 

@@ -16,6 +16,7 @@ from console.workflows import actions
 from console.workflows.behaviour import behaviour
 from console.workflows.body import examine
 from console.workflows.models import Revision
+from console.workflows.registry import Registry
 
 from .conftest import House
 
@@ -173,9 +174,9 @@ def test_a_slug_is_checked_and_taken_once(house: House, slug: Any) -> None:
 def test_behaviour_is_said_in_plain_words() -> None:
     kept, _ = examine(copy.deepcopy(GOOD))
     assert kept is not None
-    says = behaviour(kept)
+    says = behaviour(kept, Registry([]))
     assert says[0] == "The team stops and asks a person before each call of issue_refund."
     assert "Without a person it may use lookup_order and check_policy." in says
-    always = behaviour({**kept, "oversight": {"mode": "ALWAYS"}})
+    always = behaviour({**kept, "oversight": {"mode": "ALWAYS"}}, Registry([]))
     assert any("reads every message" in sentence for sentence in always)
-    assert behaviour({"team": {}})[0].startswith("This team has no tools")
+    assert behaviour({"team": {}}, Registry([]))[0].startswith("This team has no tools")

@@ -29,11 +29,12 @@ class Finding:
 class Base(ABC):
     """One walk over a document: findings on the way, the normalised node as the result (None for a hopeless one).
 
-    ``tools`` are the catalogue's tools that the revision maps names of the document to, ``catalogue`` all there are.
+    ``mapping`` is the revision's: names of the document to names of the catalogue (of an MCP server: to the server's).
     """
 
-    def __init__(self, tools: Mapping[str, ToolSpec], catalogue: Mapping[str, ToolSpec]) -> None:
-        self._tools = tools
+    def __init__(self, mapping: Mapping[str, str], catalogue: Mapping[str, ToolSpec]) -> None:
+        self._mapping = mapping
+        self._tools = {name: catalogue[target] for name, target in mapping.items() if target in catalogue}
         self._catalogue = catalogue
         self.findings: list[Finding] = []
         self.used: set[str] = set()  # names of the document that a mapping was there for

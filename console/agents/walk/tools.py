@@ -34,8 +34,8 @@ class Tools(Parts):
         """All tools of an MCP server that an admin has registered; how the document would start one is not looked at."""
         label = given.get("label")
         names = [name for name in (label, "McpWorkbench") if isinstance(name, str) and name]
-        name = next((name for name in names if name in self._tools or self._members(name)), names[0])
-        target = self._tools[name].name if name in self._tools else name
+        name = next((name for name in names if name in self._mapping or self._members(name)), names[0])
+        target = self._mapping.get(name, name)
         specs = self._members(target)
         if not specs:
             self._unmapped(name, path, f"The MCP server {name!r} is not run as a document says")

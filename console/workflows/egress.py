@@ -1,7 +1,7 @@
-"""Where a credential may lead: public addresses, and what SAYSO_EGRESS_ALLOW names.
+"""Where a credential or a tool may lead: public addresses, and what SAYSO_EGRESS_ALLOW names.
 
-A tenant's admin types the address, so without this a model call would be a way into the network the workers stand in.
-The name is looked up when the run is claimed; what it leads to afterwards is the firewall's business.
+A tenant's admin types the address, so without this a call would be a way into the network the workers stand in. The
+name is looked up when a run is claimed, and before each call of a tool; what it leads to afterwards is the firewall's business.
 """
 
 from __future__ import annotations

@@ -1,0 +1,114 @@
+"""Sessions with MCP servers. Imported when one is needed: the mcp package takes a second and a half to import."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import httpx
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import get_default_environment, stdio_client
+from mcp.client.streamable_http import streamablehttp_client
+from mcp.shared.exceptions import McpError
+from mcp.types import CallToolResult, TextContent
+
+from console.agents.tools import NoAnswer, Unavailable
+from console.workflows import http_tool
+from console.workflows.mcp_server import STARTING, Place, command_fault
+
+Json = Any
+T = TypeVar("T")
+
+
+async def tools(place: Place) -> list[dict[str, Json]]:
+    """See mcp_server.tools."""
+
+    async def ask(session: ClientSession) -> list[dict[str, Json]]:
+        listed = await session.list_tools()
+        return [{"name": t.name, "description": t.description or t.name, "schema": t.inputSchema} for t in listed.tools]
+
+    return await _with(place, STARTING, ask)
+
+
+async def call(place: Place, name: str, arguments: Json, key: str, seconds: float) -> Json:
+    """See mcp_server.call."""
+    sent = False
+
+    async def ask(session: ClientSession) -> CallToolResult:
+        nonlocal sent
+        sent = True
+        return await session.call_tool(
+            name, arguments, read_timeout_seconds=timedelta(seconds=seconds), meta={"sayso/idempotency-key": key}
+        )
+
+    try:
+        result = await _with(place, seconds + STARTING, ask)
+    except Unavailable as error:
+        if sent:
+            raise NoAnswer(f"{error}; it may have done it all the same") from error
+        raise
+    said = _said(result)
+    if result.isError:
+        raise http_tool.Failed(said if isinstance(said, str) else str(said))
+    return said
+
+
+async def _with(place: Place, seconds: float, ask: Callable[[ClientSession], Coroutine[Any, Any, T]]) -> T:
+    """What ``ask`` gets from a session with the server. Whatever goes wrong on the way is Unavailable."""
+    try:
+        async with asyncio.timeout(seconds), _streams(place) as (reading, writing):
+            async with ClientSession(reading, writing) as session:
+                await session.initialize()
+                return await ask(session)
+    except Unavailable:
+        raise
+    except TimeoutError as error:
+        raise Unavailable(f"the server did not answer within {seconds:.0f} s") from error
+    except McpError as error:
+        raise Unavailable(f"the server said: {error}") from error
+    except BaseExceptionGroup as group:
+        found = _first(group)
+        if isinstance(found, Unavailable):
+            raise found from group
+        if isinstance(found, asyncio.CancelledError):
+            raise found from group
+        raise Unavailable(f"the server cannot be reached: {type(found).__name__}: {found}") from group
+    except (OSError, httpx.HTTPError, ValueError, RuntimeError) as error:
+        raise Unavailable(f"the server cannot be reached: {type(error).__name__}: {error}") from error
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+@asynccontextmanager
+async def _streams(place: Place) -> AsyncIterator[tuple[Any, Any]]:
+    if place.url:
+        await http_tool.check(place.url)
+        async with streamablehttp_client(place.url, headers=dict(place.secrets)) as (reading, writing, _):
+            yield reading, writing
+        return
+    fault = command_fault(place.command)
+    if fault:
+        raise Unavailable(fault)
+    words = shlex.split(place.command)
+    environment = {**get_default_environment(), **place.secrets}
+    with open(os.devnull, "w") as nowhere:
+        parameters = StdioServerParameters(command=words[0], args=words[1:], env=environment)
+        async with stdio_client(parameters, errlog=nowhere) as (reading, writing):
+            yield reading, writing
+
+
+def _said(result: CallToolResult) -> Json:
+    if result.structuredContent is not None:
+        return result.structuredContent
+    texts = [part.text if isinstance(part, TextContent) else f"[{part.type}]" for part in result.content]
+    return "\n".join(texts)

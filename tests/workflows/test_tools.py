@@ -1,0 +1,335 @@
+"""Tools that admins register: HTTP tools, MCP servers, code executors. What they do, what is refused, who may."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.agents import executors
+from console.agents.tools import NoAnswer, Unavailable
+from console.audit.models import AuditRecord
+from console.workflows import http_tool, mcp_server, registry
+from console.workflows.catalogue import UnknownTool
+from console.workflows.models import Revision, Tool
+from tests.agents.stage import agent, node, team
+from tests.world import World
+
+SERVER = Path(__file__).with_name("mcp_clerk.py")
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+
+
+@dataclass
+class Bank:
+    """An HTTP server that answers what it is told to."""
+
+    url: str = ""
+    answer: Any = (200, b'{"done": true}')
+    seen: list[tuple[dict[str, str], Any]] = field(default_factory=list)
+
+
+@pytest.fixture
+def bank() -> Iterator[Bank]:
+    told = Bank()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            raw = self.rfile.read(int(self.headers["content-length"]))
+            told.seen.append(({name.lower(): value for name, value in self.headers.items()}, json.loads(raw)))
+            if told.answer == "hang up":
+                self.connection.close()
+                return
+            status, body = told.answer
+            self.send_response(status)
+            if status == 302:
+                self.send_header("location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{server.server_port}/pay"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield told
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def near(settings: Any) -> None:
+    """What is on this machine may be reached and started."""
+    settings.SAYSO_EGRESS_ALLOW = ["127.0.0.1"]
+    settings.SAYSO_COMMANDS_ALLOW = [sys.executable]
+
+
+def http(bank: Bank, **more: Any) -> dict[str, Any]:
+    return {"kind": "http", "url": bank.url, "schema": SCHEMA, "effect": "neither", "risk": "high", **more}
+
+
+def mcp(book: Path, **more: Any) -> dict[str, Any]:
+    return {"kind": "mcp", "command": f"{sys.executable} {SERVER} {book}", "effect": "neither", **more}
+
+
+def put(world: World, name: str, body: Any) -> Any:
+    return world.northwind.admin.api.put(f"/api/v1/tools/{name}", body)
+
+
+def done(work: Any) -> Any:
+    """What comes of it, on a loop of its own."""
+
+    async def all_of_it() -> Any:
+        try:
+            return await work
+        finally:
+            await http_tool.close()
+
+    return asyncio.run(all_of_it())
+
+
+def spec(world: World, name: str) -> Any:
+    with world.northwind.scope():
+        return registry.of(world.northwind.tenant.id).get(name)
+
+
+# HTTP tools
+
+
+def test_an_http_tool_is_registered_pinned_and_called(world: World, bank: Bank) -> None:
+    made = put(world, "pay", http(bank, headers={"Authorization": "Bearer hush"}, description="Pays.", owner="Finance"))
+    assert made.status_code == 200, made.content
+    told = made.json()
+    assert (told["version"], told["approval"], told["headers"], told["schema"]) == (
+        1,
+        "require",
+        ["Authorization"],
+        SCHEMA,
+    )
+    assert "hush" not in made.content.decode()
+    assert done(spec(world, "pay").call({"text": "x"}, "key-1")) == {"done": True}
+    [(headers, sent)] = bank.seen
+    assert sent == {"text": "x"}
+    assert (headers["idempotency-key"], headers["authorization"]) == ("key-1", "Bearer hush")
+    with world.northwind.scope():
+        assert b"hush" not in bytes(Tool.objects.get(name="pay").sealed_secrets or b"")
+        assert "hush" not in json.dumps([list(AuditRecord.objects.values_list("detail", flat=True))], default=str)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((404, b"no such account"), http_tool.Failed),
+        ((302, b""), http_tool.Failed),
+        ((503, b"later"), Unavailable),
+        ((500, b"oops"), NoAnswer),
+        ("hang up", NoAnswer),
+    ],
+)
+def test_what_an_http_tool_may_answer(world: World, bank: Bank, answer: Any, error: type[Exception]) -> None:
+    put(world, "pay", http(bank))
+    bank.answer = answer
+    with pytest.raises(error):
+        done(spec(world, "pay").call({"text": "x"}, "key"))
+    assert len(bank.seen) == 1
+
+
+def test_an_address_inside_is_not_called(world: World, bank: Bank, settings: Any) -> None:
+    put(world, "pay", http(bank))
+    settings.SAYSO_EGRESS_ALLOW = []
+    with pytest.raises(Unavailable, match="private address"):
+        done(spec(world, "pay").call({"text": "x"}, "key"))
+    assert bank.seen == []
+
+
+def test_a_change_is_a_new_version_and_the_same_is_none(world: World, bank: Bank) -> None:
+    first = http(bank, headers={"X-Key": "one"})
+    assert [put(world, "pay", body).json()["version"] for body in (first, first)] == [1, 1]
+    assert put(world, "pay", http(bank, risk="low")).json()["version"] == 2  # the header is kept
+    assert put(world, "pay", http(bank, risk="low", headers={"X-Key": "two"})).json()["version"] == 3
+    with world.northwind.scope():
+        tools = registry.of(world.northwind.tenant.id)
+        assert (tools.get("pay").risk, tools.get("pay", 1).risk) == ("low", "high")
+    done(spec(world, "pay").call({"text": "x"}, "key"))
+    assert bank.seen[0][0]["x-key"] == "two"
+    moved = http(bank, risk="low")
+    moved["url"] += "/elsewhere"
+    assert put(world, "pay", moved).json()["headers"] == []  # a secret does not go where it was not given for
+
+
+# MCP servers
+
+
+def test_an_mcp_server_lists_its_tools_and_does_what_it_is_asked(world: World, tmp_path: Path) -> None:
+    book = tmp_path / "book"
+    own = {"read_book": {"effect": "read_only", "risk": "low"}}
+    made = put(world, "clerk", mcp(book, tools=own, env={"BOOK_KEY": "hush"}))
+    assert made.status_code == 200, made.content
+    tools = {tool["name"]: tool for tool in made.json()["tools"]}
+    assert tools.keys() == {"write_down", "read_book", "tear", "vanish", "secrets"}
+    assert (tools["read_book"]["approval"], tools["write_down"]["approval"]) == ("allow", "require")
+    assert done(spec(world, "clerk.write_down").call({"text": "hello"}, "key")) == {"result": "Written: hello"}
+    assert book.read_text() == "hello\n"
+    with pytest.raises(http_tool.Failed, match="torn"):
+        done(spec(world, "clerk.tear").call({}, "key"))
+    assert done(spec(world, "clerk.secrets").call({}, "key")) == {"result": "BOOK_KEY"}
+
+
+def test_a_server_that_is_gone_before_it_answers_leaves_doubt(world: World, tmp_path: Path) -> None:
+    book = tmp_path / "book"
+    put(world, "clerk", mcp(book))
+    with pytest.raises(NoAnswer):
+        done(spec(world, "clerk.vanish").call({"text": "done"}, "key"))
+    assert book.read_text() == "done\n"
+
+
+def test_a_server_that_cannot_be_started_is_refused_when_it_is_registered(world: World, tmp_path: Path) -> None:
+    broken = mcp(tmp_path / "book") | {"command": f"{sys.executable} -c pass"}
+    answer = put(world, "clerk", broken)
+    assert answer.status_code == 422 and answer.json()["errors"][0]["path"] == "$.command"
+    strange = put(world, "clerk", mcp(tmp_path / "book", tools={"fly": {}}))
+    assert [each["path"] for each in strange.json()["errors"]] == ["$.tools.fly"]
+    with world.northwind.scope():
+        assert not Tool.objects.exists()
+
+
+def test_only_named_commands_are_started(world: World, tmp_path: Path, settings: Any) -> None:
+    put(world, "clerk", mcp(tmp_path / "book"))
+    settings.SAYSO_COMMANDS_ALLOW = []
+    answer = put(world, "other", mcp(tmp_path / "book"))
+    assert answer.status_code == 422 and "SAYSO_COMMANDS_ALLOW" in answer.json()["errors"][0]["message"]
+    with pytest.raises(Unavailable, match="SAYSO_COMMANDS_ALLOW"):
+        done(spec(world, "clerk.read_book").call({}, "key"))
+    assert mcp_server.command_fault("'") and mcp_server.command_fault(" ")
+
+
+def test_a_documents_mcp_workbench_becomes_the_servers_tools(world: World, tmp_path: Path) -> None:
+    put(world, "clerk", mcp(tmp_path / "book"))
+    server = {"type": "StdioServerParams", "command": "rm", "args": ["-rf", "/"]}
+    bench = {**node("autogen_ext.tools.mcp.McpWorkbench", "workbench", server_params=server), "label": "Books"}
+    document = team("RoundRobinGroupChat", agent("a", workbench=[bench]))
+    api = world.northwind.admin.api
+    api.post("/api/v1/workflows", {"slug": "books", "name": "Books"})
+    refused = api.post("/api/v1/workflows/books/revisions", {"team": document})
+    assert refused.status_code == 422 and "'Books'" in refused.json()["errors"][0]["message"]
+    made = api.post("/api/v1/workflows/books/revisions", {"team": document, "tools": {"Books": "clerk"}})
+    assert made.status_code == 201, made.content
+    with world.northwind.scope():
+        body = json.dumps(Revision.objects.get(workflow__slug="books").body)
+    assert "rm" not in body.split('"') and '"clerk.write_down"' in body
+    page = world.northwind.reviewer.client.get("/workflows/books/").content.decode()
+    assert "write_down" in page and "Write a line into the book." in page
+
+
+# Code
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Docker's client leaves a socket behind
+def test_without_docker_a_code_tool_is_there_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    made = put(world, "python", {"kind": "code", "image": "python:3.11-slim", "effect": "neither", "memory": "256m"})
+    assert made.status_code == 200, made.content
+    with pytest.raises(Unavailable, match="Docker is not there"):
+        done(spec(world, "python").call({"code": "print(1)"}, "key"))
+    assert "Docker is not there" in executors.state()
+    gc.collect()
+
+
+def test_a_container_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Any] = {}
+
+    class Containers:
+        def create(self, *args: Any, **options: Any) -> Any:
+            made.update(options)
+            raise RuntimeError("made")
+
+    class Client:
+        containers = Containers()
+
+    class Module:
+        def from_env(self) -> Any:
+            return Client()
+
+    executors._bounds.set(executors.Bounds("python:3.11-slim", "256m", False, 5))
+    with pytest.raises(RuntimeError, match="made"):
+        executors._Docker(Module()).from_env().containers.create("python:3.11-slim", name="x")
+    assert (made["mem_limit"], made["memswap_limit"], made["network_disabled"], made["name"]) == (
+        "256m",
+        "256m",
+        True,
+        "x",
+    )
+    executors._bounds.set(executors.Bounds("python:3.11-slim", "256m", True, 5))
+    with pytest.raises(RuntimeError):
+        executors._Docker(Module()).from_env().containers.create("x")
+    assert made["network_disabled"] is False
+
+
+# What is refused, and who may
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "path"),
+    [
+        ("Pay", {}, "$.name"),
+        ("pay.all", {}, "$.name"),
+        ("calculator", {}, "$.name"),
+        ("pay", {"kind": "soap"}, "$.kind"),
+        ("pay", {"effect": None}, "$.effect"),
+        ("pay", {"effect": "maybe"}, "$.effect"),
+        ("pay", {"risk": "none"}, "$.risk"),
+        ("pay", {"url": "ftp://x"}, "$.url"),
+        ("pay", {"url": "http://user:secret@x/"}, "$.url"),
+        ("pay", {"schema": None}, "$.schema"),
+        ("pay", {"schema": {"type": "array"}}, "$.schema"),
+        ("pay", {"schema": {"type": "object", "properties": 7}}, "$.schema.properties"),
+        ("pay", {"timeout": "soon"}, "$.timeout"),
+        ("pay", {"headers": {"X": 1}}, "$.headers"),
+        ("pay", {"headers": {"X\n": "1"}}, "$.headers"),
+        ("pay", {"command": "rm"}, "$.command"),
+        ("pay", {"title": "x" * 201}, "$.title"),
+    ],
+)
+def test_what_no_tool_is(world: World, bank: Bank, name: str, change: dict[str, Any], path: str) -> None:
+    answer = put(world, name, {**http(bank), **change})
+    assert answer.status_code == 422, answer.content
+    assert path in [each["path"] for each in answer.json()["errors"]]
+
+
+def test_a_revoked_tool_is_gone_for_all_until_it_is_reinstated(world: World, bank: Bank) -> None:
+    put(world, "pay", http(bank))
+    admin = world.northwind.admin.api
+    for name in ("pay", "calculator"):
+        assert admin.post(f"/api/v1/tools/{name}/revoke", {"reason": "It misbehaves"}).status_code == 204
+        assert admin.get(f"/api/v1/tools/{name}").json()["state"] == "revoked"
+        with pytest.raises(UnknownTool, match="revoked"):
+            spec(world, name)
+        with world.northwind.scope():
+            assert name not in registry.of(world.northwind.tenant.id).all()
+        with world.fabrikam.scope():
+            assert ("calculator" in registry.of(world.fabrikam.tenant.id).all()) and name != "ghost"
+        assert admin.post(f"/api/v1/tools/{name}/reinstate", {}).status_code == 204
+        assert spec(world, name).name == name
+    assert admin.post("/api/v1/tools/ghost/revoke", {}).status_code == 404
+
+
+def test_only_admins_register_and_every_member_reads(world: World, bank: Bank) -> None:
+    put(world, "pay", http(bank))
+    for member in world.northwind.members:
+        listed = member.api.get("/api/v1/tools").json()["items"]
+        assert {"pay", "calculator"} <= {tool["name"] for tool in listed}
+        if member.role != "admin":
+            assert member.api.put("/api/v1/tools/pay", http(bank)).status_code == 403
+            assert member.api.post("/api/v1/tools/pay/reinstate", {}).status_code == 403
+            assert member.api.post("/api/v1/tools/pay/revoke", {}).status_code == 403
+    assert world.fabrikam.admin.api.get("/api/v1/tools/pay").status_code == 404
