@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from approvals import actions as approvals
+from approvals import canary
 from console.runs import actions, wakeups
 from console.runs.reasons import StopReason
 from console.tenants.scopes import system_scope
@@ -22,7 +23,7 @@ LOSSES = 3  # leases lost in a row without a step
 
 def sweep() -> int:
     """Do all of it once; returns how many runs and requests were touched. Call outside any scope."""
-    return lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due()
+    return lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + canary.look()
 
 
 def lost_wake_ups() -> int:

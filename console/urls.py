@@ -44,6 +44,7 @@ urlpatterns = [
     path("workflows/", workflow_pages.workflows, name="workflows"),
     path("workflows/import/", import_pages.import_team, name="workflow-import"),
     path("workflows/<slug:slug>/compare/", revision_pages.compare, name="workflow-compare"),
+    path("workflows/<slug:slug>/canary/", revision_pages.canary, name="workflow-canary"),
     path("workflows/<slug:slug>/promote/", revision_pages.promote, name="workflow-promote"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
     path("credentials/", tenant_pages.credentials, name="credentials"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import jsonschema
 from django.db import connection, transaction
@@ -32,7 +32,7 @@ from console.runs.retries import Refused
 from console.runs.totals import Totals
 from console.tenants import crypto
 from console.tenants.access import Actor, require
-from console.workflows import limits
+from console.workflows import limits, rollouts
 from console.workflows.errors import Invalid
 from console.workflows.models import Revision, Workflow
 
@@ -87,12 +87,14 @@ def start(
     Raises Invalid (field, message), AtLimit, and access.Forbidden: operators and admins start runs.
     """
     require(actor, "operator", "admin")
-    revision = workflow.current
-    if revision is None:
+    if workflow.current is None:
         raise Invalid("workflow", f"{workflow.slug} has no revision yet")
+    run_id = uuid4()
+    revision = rollouts.choose(workflow, run_id, topic_source) or workflow.current
     check_input(input, revision.body.get("input_schema"))
     admission.check(actor.tenant)
     run = _create(actor, workflow, revision, crypto.seal_json(actor.tenant.id, "run.input", input), _title(input))
+    run.id = run_id
     run.topic_source = topic_source
     run.metadata = dict(metadata or {})
     run.retry_of = retry_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Max
@@ -13,11 +14,20 @@ from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Credential, TenantLimits
 from console.workflows import body as bodies
-from console.workflows import limits, registry
+from console.workflows import limits, registry, rollouts
 from console.workflows.errors import Invalid, Refused
-from console.workflows.models import Promotion, Revision, Workflow
+from console.workflows.models import Promotion, Revision, Rollout, Workflow
 
-__all__ = ["Invalid", "Refused", "create_revision", "create_workflow", "promote", "put_limits", "roll_back"]
+__all__ = [
+    "Invalid",
+    "Refused",
+    "create_revision",
+    "create_workflow",
+    "end_rollout",
+    "promote",
+    "put_limits",
+    "roll_back",
+]
 
 _TAKEN = ("import",)
 _SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,78}[a-z0-9])?$")
@@ -86,6 +96,33 @@ def create_revision(
     return revision, findings
 
 
+def start_rollout(actor: Actor, workflow: Workflow, wanted: Mapping[str, Any]) -> Rollout:
+    """Let a share of new runs, or named topic sources, take a revision. Raises Forbidden, Invalid, NotFound."""
+    access.require(actor, "admin")
+    locked = access.get(Workflow.objects.select_related("current"), actor, for_update=True, pk=workflow.pk)
+    rollout = rollouts.start(actor, locked, wanted)
+    audit.record(
+        actor, "canary.started", "workflow", workflow.id,
+        slug=workflow.slug, number=rollout.revision.number, share=rollout.share, sources=rollout.sources,
+    )  # fmt: skip
+    return rollout
+
+
+def end_rollout(actor: Actor, workflow: Workflow, *, promoted: bool, reason: str, figures: Any = None) -> Rollout:
+    """Promote the revision that is being tried, or give it up. Raises Forbidden, and Invalid when none is."""
+    access.require(actor, "admin")
+    locked = access.get(Workflow.objects.select_related("current"), actor, for_update=True, pk=workflow.pk)
+    rollout = rollouts.end(actor, locked, "promoted" if promoted else "rolled_back", _reason(reason), figures)
+    audit.record(
+        actor, f"canary.{rollout.status}", "workflow", workflow.id,
+        slug=workflow.slug, number=rollout.revision.number, reason=rollout.reason,
+    )  # fmt: skip
+    if promoted:
+        _take(actor, locked, rollout.revision, "promoted", rollout.reason)
+        workflow.current = rollout.revision
+    return rollout
+
+
 def put_limits(actor: Actor, value: Any, workflow: Workflow | None = None) -> dict[str, Any]:
     """Set what the tenant's runs, or a workflow's, may take; nothing that is not named stays. Returns it.
 
@@ -149,6 +186,7 @@ def roll_back(actor: Actor, workflow: Workflow, reason: str = "") -> Revision:
 def _take(actor: Actor, workflow: Workflow, revision: Revision, kind: str, reason: str) -> None:
     """New runs of a locked workflow take the revision from now on."""
     before = workflow.current
+    rollouts.overtaken(workflow, revision)
     Promotion.objects.create(
         tenant=actor.tenant,
         workflow=workflow,

@@ -15,7 +15,7 @@ from console.tenants import access
 from console.tenants.access import Actor, actor_of
 from console.workflows import actions, limits
 from console.workflows.diff import diff
-from console.workflows.models import Revision, Workflow
+from console.workflows.models import Revision, Rollout, Workflow
 
 Json = Any
 router = Router(tags=["workflows"])
@@ -81,6 +81,45 @@ class RollbackIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
     reason: str = ""
+
+
+class CanaryIn(Schema):
+    """``share`` of 100 new runs, and every run of the named topic ``sources``, take ``revision``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: Json
+    share: Json = 0
+    sources: Json = None
+    thresholds: Json = None
+
+
+class CanaryEndIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    promote: bool
+    reason: str = ""
+
+
+class CanaryOut(Schema):
+    """``status``: running, promoted, rolled_back or stopped. ``figures`` of the tried and the old revision."""
+
+    revision: int
+    baseline: int
+    share: int
+    sources: list[str]
+    thresholds: dict[str, float]
+    status: str
+    reason: str
+    figures: dict[str, Json]
+    started_by: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class CanariesOut(Schema):
+    items: list[CanaryOut]
+    next: str | None
 
 
 class ChangeOut(Schema):
@@ -217,12 +256,39 @@ def create_revision(
     return Status(201, {"number": revision.number, "findings": told})
 
 
+@router.get("/workflows/{slug}/canaries", response=CanariesOut, summary="Revisions that were tried, the newest first")
+def list_canaries(request: HttpRequest, slug: str) -> Any:
+    actor = actor_of(request)
+    rows = access.all(Rollout.objects.select_related("revision", "baseline"), actor)
+    found = rows.filter(workflow=_workflow(actor, slug)).order_by("-started_at")[:50]
+    return {"items": [_canary_out(each) for each in found], "next": None}
+
+
+@router.post("/workflows/{slug}/canaries", response={201: CanaryOut}, summary="Try a revision on a share of new runs")
+def start_canary(request: HttpRequest, slug: str, body: CanaryIn) -> Any:
+    actor = actor_of(request)
+    return Status(201, _canary_out(actions.start_rollout(actor, _workflow(actor, slug), body.dict())))
+
+
+@router.post("/workflows/{slug}/canaries/end", response=CanaryOut, summary="Promote what is tried, or give it up")
+def end_canary(request: HttpRequest, slug: str, body: CanaryEndIn) -> Any:
+    actor = actor_of(request)
+    ended = actions.end_rollout(actor, _workflow(actor, slug), promoted=body.promote, reason=body.reason)
+    return _canary_out(ended)
+
+
 def _workflows() -> QuerySet[Workflow]:
     return Workflow.objects.select_related("current")
 
 
 def _workflow(actor: Actor, slug: str) -> Workflow:
     return access.get(_workflows(), actor, slug=slug)
+
+
+def _canary_out(rollout: Rollout) -> dict[str, Json]:
+    plain = ("share", "sources", "thresholds", "status", "reason", "figures", "started_by", "started_at", "ended_at")
+    numbers = {"revision": rollout.revision.number, "baseline": rollout.baseline.number}
+    return {**numbers, **{name: getattr(rollout, name) for name in plain}}
 
 
 def _revision_out(revision: Revision) -> dict[str, Json]:

@@ -95,3 +95,36 @@ class Tool(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
+
+
+class Rollout(models.Model):
+    """A canary: a share of a workflow's new runs, or those of named topic sources, take another revision for a while.
+
+    running --> promoted, rolled_back (both by itself, or by a person), or stopped (another revision became current).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="rollouts")
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+    baseline = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+    share = models.PositiveSmallIntegerField(default=0)  # of 100 new runs
+    sources = models.JSONField(default=list)  # topic sources whose runs always take it
+    thresholds = models.JSONField(default=dict)  # see rollouts.py
+    status = models.CharField(max_length=12, default="running")
+    reason = models.CharField(max_length=500, blank=True, default="")  # why it ended
+    figures = models.JSONField(default=dict)  # both revisions', as they were last looked at
+    started_by = models.CharField(max_length=200)
+    started_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "workflow"], condition=models.Q(status="running"), name="one_rollout_at_a_time"
+            ),
+            models.UniqueConstraint(fields=["tenant", "id"], name="rollout_in_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.revision} of {self.workflow}"

@@ -56,6 +56,7 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
         "rules": [_rule(rule) for rule in body.get("rules") or [] if isinstance(rule, dict)],
         "agents": list(_agents(body)),
         "figures": figures(body.get("team")),
+        "trying": row.rollouts.select_related("revision").filter(status="running").first(),
         "can_go_back": revision is not None
         and row.promotions.filter(revision=revision, previous__isnull=False).exists(),
         "team_kind": str((body.get("team") or {}).get("provider", "")).rsplit(".", 1)[-1],

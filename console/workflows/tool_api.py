@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest
-from ninja import Body, Field, Router, Schema, Status
+from ninja import Body, Field, Router, Schema
 from pydantic import ConfigDict
 
 from console.tenants import access, crypto
@@ -89,16 +89,18 @@ def put_tool(request: HttpRequest, name: str, body: Annotated[Json, Body()]) -> 
     return tool_out(actor, name, [tool])
 
 
-@router.post("/tools/{name}/revoke", response={204: None}, summary="Let no run call the tool any more, pinned or not")
+@router.post(
+    "/tools/{name}/revoke", response=ToolOut, by_alias=True, summary="Let no run call the tool any more, pinned or not"
+)
 def revoke(request: HttpRequest, name: str, body: RevokeIn) -> Any:
     tool_actions.revoke(actor_of(request), name, body.reason)
-    return Status(204, None)
+    return get_tool(request, name)
 
 
-@router.post("/tools/{name}/reinstate", response={204: None}, summary="Let runs call a revoked tool again")
+@router.post("/tools/{name}/reinstate", response=ToolOut, by_alias=True, summary="Let runs call a revoked tool again")
 def reinstate(request: HttpRequest, name: str) -> Any:
     tool_actions.reinstate(actor_of(request), name)
-    return Status(204, None)
+    return get_tool(request, name)
 
 
 def newest(actor: Actor) -> list[tuple[str, Sequence[Tool]]]:

@@ -310,7 +310,7 @@ def test_a_revoked_tool_is_gone_for_all_until_it_is_reinstated(world: World, ban
     put(world, "pay", http(bank))
     admin = world.northwind.admin.api
     for name in ("pay", "calculator"):
-        assert admin.post(f"/api/v1/tools/{name}/revoke", {"reason": "It misbehaves"}).status_code == 204
+        assert admin.post(f"/api/v1/tools/{name}/revoke", {"reason": "It misbehaves"}).json()["state"] == "revoked"
         assert admin.get(f"/api/v1/tools/{name}").json()["state"] == "revoked"
         with pytest.raises(UnknownTool, match="revoked"):
             spec(world, name)
@@ -318,7 +318,7 @@ def test_a_revoked_tool_is_gone_for_all_until_it_is_reinstated(world: World, ban
             assert name not in registry.of(world.northwind.tenant.id).all()
         with world.fabrikam.scope():
             assert ("calculator" in registry.of(world.fabrikam.tenant.id).all()) and name != "ghost"
-        assert admin.post(f"/api/v1/tools/{name}/reinstate", {}).status_code == 204
+        assert admin.post(f"/api/v1/tools/{name}/reinstate", {}).json()["state"] == "ready"
         assert spec(world, name).name == name
     assert admin.post("/api/v1/tools/ghost/revoke", {}).status_code == 404
 
