@@ -11,7 +11,7 @@ from console.health import healthz, readyz
 from console.runs import limit_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
-from console.workflows import import_pages, revision_pages
+from console.workflows import import_pages, revision_pages, tool_pages
 from console.workflows import pages as workflow_pages
 
 
@@ -47,6 +47,8 @@ urlpatterns = [
     path("workflows/<slug:slug>/canary/", revision_pages.canary, name="workflow-canary"),
     path("workflows/<slug:slug>/promote/", revision_pages.promote, name="workflow-promote"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
+    path("tools/", tool_pages.tools, name="tools"),
+    path("tools/<str:name>/", tool_pages.switch, name="tool-switch"),
     path("credentials/", tenant_pages.credentials, name="credentials"),
     path("limits/", limit_pages.limit_form, name="limits"),
     path("limits/<slug:slug>/", limit_pages.limit_form, name="workflow-limits"),

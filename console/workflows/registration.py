@@ -37,6 +37,11 @@ SECRETS = ("headers", "env")
 _MEMORY = re.compile(r"^[1-9][0-9]{0,5}[mg]$")
 
 
+def allowed(kind: str) -> tuple[str, ...]:
+    """What may be said about a tool of a kind."""
+    return (*_COMMON, *_KEYS.get(kind, ()))
+
+
 def faults(name: str, body: Json) -> list[Finding]:
     """Everything that is wrong with a registration, each with its path."""
     if not _NAME.match(name):
@@ -53,7 +58,7 @@ def faults(name: str, body: Json) -> list[Finding]:
 
 
 def _faults(kind: str, body: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    known = (*_COMMON, *_KEYS[kind])
+    known = allowed(kind)
     yield from ((key, f"is not known here; there are {', '.join(known)}") for key in body if key not in known)
     yield from _judgements(body, "", required=True)
     for name, most in _TEXTS.items():

@@ -333,3 +333,32 @@ def test_only_admins_register_and_every_member_reads(world: World, bank: Bank) -
             assert member.api.post("/api/v1/tools/pay/reinstate", {}).status_code == 403
             assert member.api.post("/api/v1/tools/pay/revoke", {}).status_code == 403
     assert world.fabrikam.admin.api.get("/api/v1/tools/pay").status_code == 404
+
+
+def test_the_catalogues_page(world: World, bank: Bank) -> None:
+    client = world.northwind.admin.client
+    form = {
+        "name": "pay", "kind": "http", "url": bank.url, "effect": "neither", "risk": "high", "schema": json.dumps(SCHEMA),
+        "secrets": "Authorization: Bearer hush", "command": "", "description": "Pays.",
+    }  # fmt: skip
+    assert client.post("/tools/", form)["Location"] == "/tools/?saved=pay"
+    page = world.northwind.reviewer.client.get("/tools/").content.decode()
+    assert "sends Authorization" in page and "hush" not in page and "Register a tool" not in page
+    for change, said in (
+        ({"schema": "{"}, "It is no JSON"),
+        ({"effect": ""}, "what would it mean"),
+        ({"name": "X"}, "small letters"),
+    ):
+        answer = client.post("/tools/", {**form, **change})
+        assert answer.status_code == 422 and said in answer.content.decode()
+        assert "hush" not in answer.content.decode()
+    assert client.post("/tools/pay/", {"do": "revoke"}).status_code == 302
+    assert "revoked" in client.get("/tools/").content.decode()
+    assert client.post("/tools/pay/", {"do": "reinstate"}).status_code == 302
+    assert client.post("/tools/ghost/", {"do": "revoke"}).status_code == 404
+    assert world.northwind.operator.client.post("/tools/", form).status_code == 403
+    assert world.northwind.operator.client.post("/tools/pay/", {"do": "revoke"}).status_code == 403
+    assert (
+        "pay"
+        not in world.fabrikam.admin.client.get("/tools/").content.decode().split("<section")[1].split("</section")[0]
+    )
