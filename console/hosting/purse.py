@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,22 +16,37 @@ from console.tenants.scopes import system_scope
 
 log = logging.getLogger(__name__)
 
+PAUSES = (0.2, 0.4, 0.8, 1.6, 3.0, 3.0, 3.0, 3.0)  # seconds between two looks at the day
+
 
 class Purse:
     """Puts money aside for the model calls of a run that is held under ``token``."""
 
-    def __init__(self, database: Database, run: Run, token: int, cap: Decimal) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run: Run,
+        token: int,
+        cap: Decimal,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._database = database
+        self._sleep = sleep
         self._run = run
         self._token = token
         self._cap = cap
 
     async def reserve(self, cost: Decimal) -> Held:
         """Put ``cost`` aside, or say why that cannot be done."""
-        found = await self._database.run(_reserve, self._run.tenant_id, self._run.id, self._token, self._cap, cost)
-        if isinstance(found, UUID):
-            return Held(self._database, found)
-        return Held(self._database, None, found.refusal(self._cap, cost))
+        for pause in (*PAUSES, 0.0):
+            found = await self._database.run(_reserve, self._run.tenant_id, self._run.id, self._token, self._cap, cost)
+            if isinstance(found, UUID):
+                return Held(self._database, found)
+            if not pause or found.spent + cost > self._cap:
+                return Held(self._database, None, found.refusal(self._cap, cost))
+            # Only what others have set aside stands in the way, and most of that is given back.
+            await self._sleep(pause)
+        raise AssertionError("the last look returns")
 
 
 class Held:

@@ -16,6 +16,13 @@ from uuid import UUID, uuid4
 from django.db import connection
 
 OF_DAY = "a day"  # in the words of a stop that the day's budget is the reason for
+
+
+def _plain(amount: Decimal) -> str:
+    """At least two decimals, and as many as it has."""
+    return f"{amount:.2f}" if amount == round(amount, 2) else f"{amount.normalize():f}"
+
+
 TODAY = "(clock_timestamp() AT TIME ZONE 'UTC')::date"
 
 
@@ -29,7 +36,7 @@ class Day:
     def refusal(self, cap: Decimal, amount: Decimal) -> str:
         """Why a call that may cost ``amount`` is not made."""
         return (
-            f"The organisation may spend {cap:.2f} US dollars {OF_DAY}: {self.spent:.4f} are spent, {self.reserved:.4f} set"
+            f"The organisation may spend {_plain(cap)} US dollars {OF_DAY}: {self.spent:.4f} are spent, {self.reserved:.4f} set"
             f" aside for calls under way, and this call may take {amount:.4f}."
         )
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from console.runs import actions as runs
+from console.runs import feed
 from console.workflows.models import Promotion, Revision, Workflow
 from tests.agents.stage import agent, mention, node, team
 from tests.approvals.desk import Desk
@@ -179,3 +181,42 @@ def test_the_same_over_the_api(desk: Desk, world: World) -> None:
     assert later.json()["number"] == 3 and api.get("/api/v1/workflows/letters").json()["revision"] == 2
     assert api.get("/api/v1/workflows/letters/revisions/3").json()["reason"] == "Just in case"
     assert api.post("/api/v1/workflows/letters/revisions?reason=" + "x" * 501, body).status_code == 422
+
+
+# What agents hear
+
+
+def test_filters_and_contexts_are_tried_on_a_run_and_kept(desk: Desk, world: World) -> None:
+    save(world, {"team": team("RoundRobinGroupChat", agent("a"), agent("b"))}, name="Talk")
+    admin, page = world.northwind.admin.client, "/workflows/talk/hears/"
+    assert "has not run yet" in admin.get(page).content.decode()
+    with world.northwind.scope():
+        workflow = Workflow.objects.select_related("current").get(slug="talk")
+        run = runs.start(world.northwind.operator.actor, workflow, "Hello")
+        for index, (source, said) in enumerate(
+            [("user", "First question"), ("a", "A says so"), ("user", "Second question")]
+        ):
+            message = {"index": index, "source": source, "type": "TextMessage", "content": said, "at": None}
+            feed.publish(run.tenant_id, feed.run_topic(run.pk), "message", message, index=index)
+    whole = admin.get(page, {"agent": "b"}).content.decode()
+    assert "First question" in whole and "A says so" in whole and "You are b." in whole
+    one = '[{"source": "user", "position": "last", "count": 1}]'
+    tried = admin.get(page, {"agent": "b", "filters": one, "context": ""}).content.decode()
+    assert "Second question" in tried and "First question" not in tried and "A says so" not in tried
+    for change, said in (
+        ({"filters": "{"}, "no JSON"),
+        ({"filters": '[{"source": ""}]'}, "must name"),
+        ({"context": "Buffered"}, "no such"),
+    ):
+        answer = admin.get(page, {"agent": "b", "filters": "", **change})
+        assert answer.status_code == 422 and said in answer.content.decode()
+    wrong = {"agent": "b", "filters": "", "context": "BufferedChatCompletionContext", "buffer_size": "0"}
+    assert "whole numbers" in admin.post(page, wrong).content.decode()
+    kept = admin.post(page, {**wrong, "filters": one, "buffer_size": "4"})
+    assert kept["Location"] == "/workflows/talk/compare/?to=2"
+    with world.northwind.scope():
+        body = Revision.objects.get(workflow__slug="talk", number=2).body
+    assert body["filters"] == {"b": json.loads(one)}
+    assert world.northwind.reviewer.client.get(page).status_code == 200
+    assert world.northwind.reviewer.client.post(page, {"agent": "b", "filters": ""}).status_code == 403
+    assert world.fabrikam.admin.client.get(page).status_code == 404

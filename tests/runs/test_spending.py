@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from console.hosting.database import Database
+from console.hosting.purse import Purse, _settle
 from console.runs import actions, admission, spending
 from console.runs.models import Reservation, Run, RunStatus, Step
 from console.tenants.scopes import system_scope, tenant_scope
@@ -242,3 +245,26 @@ def test_after_the_days_budget_a_retry_waits_for_room(house: House) -> None:
         workflows.put_limits(house.admin, {"max_cost_per_day": "2.00"})
         assert actions.retry(house.operator, house.run(run)).retry_of_id == run.id
         assert not Reservation.objects.exists()
+
+
+def test_a_call_waits_for_what_others_set_aside_and_not_for_what_is_spent(house: House) -> None:
+    database, slept = Database(1), []
+    run = house.run(house.start())
+    with system_scope("a test"):
+        other = spending.reserve(house.tenant.id, run.id, 1, D(1), D("0.9"))
+        assert isinstance(other, UUID)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            await database.run(_settle, other, D("0.1"))
+
+    async def ask(cost: D) -> str:
+        return (await Purse(database, run, 1, D(1), sleep).reserve(cost)).refused
+
+    try:
+        assert asyncio.run(ask(D("0.5"))) == "" and len(slept) == 3
+        assert "0.1000 are spent" in asyncio.run(ask(D("0.95"))) and len(slept) == 3  # would not fit by itself
+        assert "a day" in asyncio.run(ask(D("0.6"))) and len(slept) > 8  # patience has an end
+    finally:
+        database.close()
