@@ -13,7 +13,7 @@ from console.agents.documents import Finding, Look
 from console.agents.oversight import MODES
 from console.agents.shapes import shape_fault
 from console.agents.tools import ToolSpec
-from console.workflows import catalogue, limits, rules_check
+from console.workflows import catalogue, limits, rules_check, subscriptions
 
 Json = Any
 
@@ -168,15 +168,6 @@ def _schema(value: Json) -> Iterable[tuple[str, str]]:
         yield "", "is nested too deeply"
 
 
-def _topics(value: Json) -> Iterable[tuple[str, str]]:
-    if not isinstance(value, list):
-        yield "", "must be a list of topic types"
-        return
-    for place, topic in enumerate(value):
-        if not isinstance(topic, str) or not topic.strip() or len(topic) > 100:
-            yield f"[{place}]", "must be a topic type of at most 100 characters"
-
-
 _CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[str, str]]]] = {
     "credential": _credential,
     "tools": _tools,
@@ -187,7 +178,7 @@ _CHECKS: Mapping[str, Callable[[Json], Iterable[tuple[str, str]]]] = {
     "filters": _filters,
     "input_schema": _schema,
     "output_contract": _schema,
-    "topics": _topics,
+    "topics": subscriptions.faults,
 }
 
 
