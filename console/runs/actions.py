@@ -12,7 +12,6 @@ The lease is counted by database time; ``token`` is the fence under which a work
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,12 +19,11 @@ from importlib.metadata import version
 from typing import Any
 from uuid import UUID, uuid4
 
-import jsonschema
 from django.db import connection, transaction
 from django.utils import timezone
 
 from console.audit import log as audit
-from console.runs import admission, feed, retries, wakeups
+from console.runs import admission, feed, inputs, retries, wakeups
 from console.runs.admission import AtLimit
 from console.runs.models import TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
@@ -39,7 +37,6 @@ from console.workflows.models import Revision, Workflow
 __all__ = [
     "AtLimit",
     "Claim",
-    "INPUT_LIMIT",
     "Invalid",
     "Refused",
     "claim",
@@ -55,7 +52,6 @@ __all__ = [
     "wake",
 ]
 
-INPUT_LIMIT = 64 * 1024  # bytes of the input as JSON
 LEASE_S = 10
 _ENDED = tuple(str(status) for status in TERMINAL)
 
@@ -91,9 +87,9 @@ def start(
         raise Invalid("workflow", f"{workflow.slug} has no revision yet")
     run_id = uuid4()
     revision = rollouts.choose(workflow, run_id, topic_source) or workflow.current
-    check_input(input, revision.body.get("input_schema"))
+    inputs.check(input, revision.body.get("input_schema"))
     admission.check(actor.tenant)
-    run = _create(actor, workflow, revision, crypto.seal_json(actor.tenant.id, "run.input", input), _title(input))
+    run = _create(actor, workflow, revision, crypto.seal_json(actor.tenant.id, "run.input", input), inputs.title(input))
     run.id = run_id
     run.topic_source = topic_source
     run.metadata = dict(metadata or {})
@@ -302,25 +298,6 @@ def status_payload(run: Run) -> dict[str, Any]:
     }
 
 
-def check_input(value: Any, schema: Mapping[str, Any] | None) -> None:
-    """Raises Invalid unless ``value`` may be given to a team: text or a JSON object, at most 64 kB, fitting the schema."""
-    try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
-    except (TypeError, ValueError) as error:
-        raise Invalid("input", f"is not JSON: {error}") from error
-    if size > INPUT_LIMIT:
-        raise Invalid("input", f"is {size:,} bytes as JSON; the limit is {INPUT_LIMIT:,} (64 kB)")
-    if schema:
-        fault = jsonschema.Draft202012Validator(schema)
-        for wrong in sorted(fault.iter_errors(value), key=lambda one: list(map(str, one.absolute_path))):
-            raise Invalid("input" + wrong.json_path.removeprefix("$"), wrong.message[:500])
-    elif isinstance(value, str):
-        if not value.strip():
-            raise Invalid("input", "is empty")
-    elif not isinstance(value, dict) or not value:
-        raise Invalid("input", "must be text or a JSON object")
-
-
 _STOP_WAITING = (
     "waiting_s = waiting_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - waiting_since), 0)),"
     " waiting_since = NULL"
@@ -388,15 +365,6 @@ def _begin(run: Run) -> None:
 
 def _autogen() -> str:
     return version("autogen-agentchat")
-
-
-def _title(value: Any) -> str:
-    text = value
-    if isinstance(value, dict):
-        text = next((item for item in value.values() if isinstance(item, str) and item.strip()), json.dumps(value))
-    lines = str(text).replace("\x00", "").strip().splitlines()
-    first = lines[0].strip() if lines else ""
-    return first if len(first) <= 120 else first[:119] + "…"
 
 
 def _id(run: Run | UUID | str) -> UUID | str:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import paging
 from console.durable.digest import expand
-from console.runs import actions, record
+from console.runs import actions, inputs, record
 from console.runs.models import TERMINAL, Run, RunStatus, StepPayload
 from console.runs.reasons import StopReason
 from console.templatetags.sayso import STATUS_WORDS
@@ -97,7 +97,7 @@ def new(request: HttpRequest) -> HttpResponse:
         "schema": schema,
         "input": request.POST.get("input", ""),
         "errors": errors,
-        "limit_kb": actions.INPUT_LIMIT // 1024,
+        "limit_kb": inputs.LIMIT // 1024,
     }
     return render(request, "runs/new.html", context, status=422 if errors else 200)
 

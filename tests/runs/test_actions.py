@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from console.audit.models import AuditRecord
-from console.runs import actions, feed
+from console.runs import actions, feed, inputs
 from console.runs.models import Run
 from console.runs.totals import Totals
 from console.tenants import access, crypto
@@ -44,9 +44,9 @@ def test_input_that_cannot_be_used_is_refused_by_field(house: House, value: obje
 
 
 def test_the_largest_input_is_accepted_and_the_limit_is_stated(house: House) -> None:
-    house.start("x" * (actions.INPUT_LIMIT - 2))
+    house.start("x" * (inputs.LIMIT - 2))
     with pytest.raises(actions.Invalid, match="65,536"):
-        house.start("x" * (actions.INPUT_LIMIT - 1))
+        house.start("x" * (inputs.LIMIT - 1))
 
 
 def test_input_has_to_fit_the_schema_of_the_revision(house: House) -> None:
@@ -55,6 +55,21 @@ def test_input_has_to_fit_the_schema_of_the_revision(house: House) -> None:
         house.start({"order": "seven"})
     assert caught.value.field == "input.order" and "seven" in caught.value.message
     assert house.start({"order": 7}).status == "queued"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/nowhere"},
+        {"$ref": "https://schemas.example.com/order.json"},
+        {"$ref": "#"},
+        {"pattern": "("},
+    ],
+)
+def test_a_schema_that_cannot_be_followed_refuses_and_fetches_nothing(house: House, schema: object) -> None:
+    house.revise({"team": {}, "input_schema": schema})
+    with pytest.raises(actions.Invalid, match="cannot be checked"):
+        house.start("Refund order 7")
 
 
 def test_a_workflow_without_a_revision_cannot_start(house: House) -> None:

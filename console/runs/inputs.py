@@ -1,0 +1,56 @@
+"""What a run may be given as its input, and what it is called by it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from console.workflows.errors import Invalid
+
+LIMIT = 64 * 1024  # bytes of the input as JSON
+
+
+def check(value: Any, schema: Mapping[str, Any] | None) -> None:
+    """Raises Invalid unless ``value`` may be given to a team: text or a JSON object, at most 64 kB, fitting the schema."""
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
+    except (TypeError, ValueError) as error:
+        raise Invalid("input", f"is not JSON: {error}") from error
+    if size > LIMIT:
+        raise Invalid("input", f"is {size:,} bytes as JSON; the limit is {LIMIT:,} (64 kB)")
+    if schema:
+        _check_schema(value, schema)
+    elif isinstance(value, str):
+        if not value.strip():
+            raise Invalid("input", "is empty")
+    elif not isinstance(value, dict) or not value:
+        raise Invalid("input", "must be text or a JSON object")
+
+
+def title(value: Any) -> str:
+    """The first line of an input, shortened."""
+    text = value
+    if isinstance(value, dict):
+        text = next((item for item in value.values() if isinstance(item, str) and item.strip()), json.dumps(value))
+    lines = str(text).replace("\x00", "").strip().splitlines()
+    first = lines[0].strip() if lines else ""
+    return first if len(first) <= 120 else first[:119] + "…"
+
+
+def _check_schema(value: Any, schema: Mapping[str, Any]) -> None:
+    # An empty registry: what a schema refers to is in it, and is never fetched from anywhere.
+    checker = jsonschema.Draft202012Validator(schema, registry=Registry())
+    try:
+        faults = sorted(checker.iter_errors(value), key=lambda one: list(map(str, one.absolute_path)))
+    except RecursionError as error:
+        raise Invalid("input", "cannot be checked: input_schema refers to itself without end") from error
+    except (Unresolvable, jsonschema.exceptions.UnknownType, TypeError, ValueError, re.error) as error:
+        raise Invalid("input", f"cannot be checked, input_schema is broken: {str(error)[:200]}") from error
+    for wrong in faults:
+        raise Invalid("input" + wrong.json_path.removeprefix("$"), wrong.message[:500])
