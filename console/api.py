@@ -30,6 +30,7 @@ from approvals.api import router as approvals
 from console import openapi
 from console.paging import BadCursor
 from console.runs import actions as run_actions
+from console.runs import topics
 from console.runs.api import router as runs
 from console.tenants import actions as tenant_actions
 from console.tenants.access import Actor
@@ -155,7 +156,8 @@ def _too_late(request: HttpRequest, error: TooLate) -> HttpResponse:
 
 
 @api.exception_handler(Conflict)
-def _conflict(request: HttpRequest, error: Conflict) -> HttpResponse:
+@api.exception_handler(topics.Conflict)
+def _conflict(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(409, str(error))
 
 

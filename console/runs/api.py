@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Query, Router, Schema, Status
-from pydantic import ConfigDict, Field
+from ninja import Path, Query, Router, Schema, Status
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from console import paging
 from console.durable.digest import expand
 from console.durable.steps import Step
-from console.runs import actions, feed, record
+from console.runs import actions, feed, record, topics
 from console.runs.models import Run
 from console.tenants import access, crypto
 from console.tenants.access import actor_of
 from console.tenants.problems import problem
+from console.workflows import subscriptions
 from console.workflows.models import Workflow
 
 Json = Any
@@ -38,6 +41,52 @@ class StartIn(Schema):
     input: Json
     topic_source: Annotated[str, Field(max_length=200)] = ""
     metadata: dict[str, Json] | None = None
+
+
+def _fits(fault: Callable[[Any], str | None]) -> AfterValidator:
+    """A check that says what ``fault`` says, beside the faults of the other fields."""
+
+    def check(value: Json) -> Json:
+        said = fault(value)
+        if said:
+            raise PydanticCustomError("unfit", "{said}", {"said": said})
+        return value
+
+    return AfterValidator(check)
+
+
+TopicType = Annotated[
+    str,
+    Path(description="The topic's type; its source is in the body"),
+    _fits(subscriptions.type_fault),
+]
+
+
+class EventIn(Schema):
+    """``data`` is text or a JSON object, at most 64 kB: the input of every run that the event starts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[str, Field(min_length=1, max_length=topics.LONGEST)]
+    source: Annotated[str, Field(min_length=1, max_length=topics.LONGEST)]
+    data: Annotated[Json, _fits(topics.data_fault)]
+
+
+class StartedOut(Schema):
+    id: str
+    workflow: str
+
+
+class RefusedOut(Schema):
+    workflow: str
+    message: str
+
+
+class PublishedOut(Schema):
+    """``refused`` are subscribed workflows whose input_schema does not take the data."""
+
+    runs: list[StartedOut]
+    refused: list[RefusedOut]
 
 
 class UsageOut(Schema):
@@ -136,6 +185,12 @@ def start_run(request: HttpRequest, body: StartIn) -> Any:
         raise actions.Invalid("metadata", f"is larger than {MAX_METADATA:,} bytes (8 kB)")
     run = actions.start(actor, workflow, body.input, body.topic_source, body.metadata)
     return Status(202, run_out(access.get(_RUN, actor, pk=run.pk)))
+
+
+@router.post("/topics/{type}/events", response={202: PublishedOut}, summary="Start a run of all that is subscribed")
+def publish_event(request: HttpRequest, type: TopicType, body: EventIn) -> Any:
+    done = topics.publish(actor_of(request), type, body.id, body.source, body.data)
+    return Status(202, {"runs": done.runs, "refused": done.refused})
 
 
 @router.get("/runs", response=RunsOut, summary="List runs, newest first")

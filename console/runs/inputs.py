@@ -18,12 +18,7 @@ LIMIT = 64 * 1024  # bytes of the input as JSON
 
 def check(value: Any, schema: Mapping[str, Any] | None) -> None:
     """Raises Invalid unless ``value`` may be given to a team: text or a JSON object, at most 64 kB, fitting the schema."""
-    try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
-    except (TypeError, ValueError) as error:
-        raise Invalid("input", f"is not JSON: {error}") from error
-    if size > LIMIT:
-        raise Invalid("input", f"is {size:,} bytes as JSON; the limit is {LIMIT:,} (64 kB)")
+    check_size(value)
     if schema:
         _check_schema(value, schema)
     elif isinstance(value, str):
@@ -31,6 +26,16 @@ def check(value: Any, schema: Mapping[str, Any] | None) -> None:
             raise Invalid("input", "is empty")
     elif not isinstance(value, dict) or not value:
         raise Invalid("input", "must be text or a JSON object")
+
+
+def check_size(value: Any) -> None:
+    """Raises Invalid unless ``value`` is JSON of at most 64 kB."""
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
+    except (TypeError, ValueError) as error:
+        raise Invalid("input", f"is not JSON: {error}") from error
+    if size > LIMIT:
+        raise Invalid("input", f"is {size:,} bytes as JSON; the limit is {LIMIT:,} (64 kB)")
 
 
 def title(value: Any) -> str:

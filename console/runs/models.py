@@ -117,6 +117,27 @@ class Reservation(models.Model):
     at = models.DateTimeField(auto_now_add=True)
 
 
+class TopicEvent(models.Model):
+    """An event that was published on a topic, and what it was answered; see topics.py. Written once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    topic_type = models.CharField(max_length=100)
+    event_id = models.CharField(max_length=200)
+    source = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64)  # of source and data: the same id never stands for two things
+    sealed_answer = models.BinaryField(null=True)  # the runs, and why others were refused; null only while it happens
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "topic_type", "event_id"], name="topic_event_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic_type} {self.event_id}"
+
+
 class Step(models.Model):
     """The permanent facts of one recorded effect. ``seq`` orders what began, ``settled`` what ended; one dense
     counter per run feeds both, so replay hands results back in exactly the order in which they were recorded."""
