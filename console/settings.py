@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
-from console import environment
+from console import environment, queues
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -153,6 +153,7 @@ PUBLIC_URL = os.environ.get("SAYSO_URL", "http://127.0.0.1:8000")
 
 # Celery: see console/celery.py for what has reasons.
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = queues.DEFAULT
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 
 from django.db import connection
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from approvals import actions as approvals
 from approvals import canary
+from console import queues
 from console.runs import actions, wakeups
 from console.runs.reasons import StopReason
 from console.tenants.scopes import system_scope
@@ -18,7 +20,10 @@ log = logging.getLogger(__name__)
 
 LIMIT = 200  # rows of each kind in one sweep
 FORGOTTEN = timedelta(seconds=2)  # a ready run that nobody has claimed for so long has lost its wake-up
+MINUTE = 60.0  # seconds
 LOSSES = 3  # leases lost in a row without a step
+
+_told: dict[str, float] = {}  # when a full queue was last spoken of
 
 
 def sweep() -> int:
@@ -27,16 +32,16 @@ def sweep() -> int:
 
 
 def lost_wake_ups() -> int:
-    """Send the wake-up of every ready run again that nobody has claimed; harmless where it was only late."""
+    """Send the wake-up of every ready run again that nobody has claimed; harmless where it was only late.
+
+    As many of each queue, so that one without a worker holds up no other; and none where they pile up already.
+    """
     with system_scope("sweeping: lost wake-ups"), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, started_at IS NOT NULL FROM runs_run WHERE status = 'queued' AND ready_at < clock_timestamp() - %s"
-            " ORDER BY ready_at LIMIT %s",
-            [FORGOTTEN, LIMIT],
-        )
+        cursor.execute(_FORGOTTEN, [FORGOTTEN, LIMIT])
         found = cursor.fetchall()
-    for run_id, resume in found:
-        if not wakeups.send(run_id, resume=resume):
+    full = {queue for queue in {queue for _, _, queue in found} if _full(queue)}
+    for run_id, resume, queue in found:
+        if queue not in full and not wakeups.send(run_id, resume=resume, queue=queue):
             break  # no broker: the next sweep is due soon enough
     return len(found)
 
@@ -75,6 +80,26 @@ def due_runs() -> int:
             actions.wake(run_id)
     return len(found)
 
+
+def _full(queue: str) -> bool:
+    """Whether a queue holds so many messages that more of them would help nobody. Said once a minute."""
+    held = wakeups.waiting(queue)
+    if held < LIMIT:
+        return False
+    if time.monotonic() - _told.get(queue, -MINUTE) >= MINUTE:
+        _told[queue] = time.monotonic()
+        log.warning("%d messages wait in the queue %r: is there a worker for it?", held, queue or queues.DEFAULT)
+    return True
+
+
+_FORGOTTEN = f"""
+SELECT id, begun, queue FROM (
+    SELECT id, begun, queue, ready_at, ROW_NUMBER() OVER (PARTITION BY queue ORDER BY ready_at) AS place FROM (
+        SELECT id, started_at IS NOT NULL AS begun, {wakeups.QUEUE} AS queue, ready_at
+        FROM runs_run WHERE status = 'queued' AND ready_at < clock_timestamp() - %s
+    ) AS forgotten
+) AS placed WHERE place <= %s ORDER BY ready_at
+"""  # noqa: S608  # a text of ours
 
 # A step under the lost token says that the worker got somewhere: then this is the first loss in a row.
 _EXPIRED = """

@@ -95,7 +95,7 @@ def start(
     run.metadata = dict(metadata or {})
     run.retry_of = retry_of
     run.save(force_insert=True)
-    _begin(run)
+    _begin(run, wakeups.queue_of(actor.tenant, workflow))
     audit.record(actor, "run.started", "run", run.id, workflow=workflow.slug, revision=revision.number)
     return run
 
@@ -111,7 +111,7 @@ def retry(actor: Actor, run: Run) -> Run:
     again.retry_of = run
     again.save(force_insert=True)
     kept = retries.copy_record(run, again)
-    _begin(again)
+    _begin(again, wakeups.queue_of(actor.tenant, revision.workflow))
     audit.record(actor, "run.retried", "run", again.id, retry_of=str(run.id), kept_steps=kept, reason=run.stop_reason)
     return again
 
@@ -261,7 +261,8 @@ def wake(run: Run | UUID) -> bool:
     if not rows:
         return False
     if rows[0].status == RunStatus.QUEUED:
-        wakeups.send_on_commit(run_id, resume=True)  # before what screens are told: somebody waits for this one
+        # Before what screens are told: somebody waits for this one.
+        wakeups.send_on_commit(run_id, resume=True, queue=rows[0].queue)
         feed.publish(rows[0].tenant_id, feed.run_topic(run_id), "status", status_payload(rows[0]))
     else:
         transaction.on_commit(lambda: feed.nudge(run_id), robust=True)
@@ -312,7 +313,10 @@ _TOTALS = ", input_tokens = %s, output_tokens = %s, cost = %s, unpriced_steps = 
 def _update(
     assignments: str, where: str, values: list[Any], totals: Totals | None = None, token_step: int = 0
 ) -> list[Run]:
-    """One conditional UPDATE of one run; the row as it is afterwards, or nothing when the condition did not hold."""
+    """One conditional UPDATE of one run; the row as it is afterwards, or nothing when the condition did not hold.
+
+    The row has its ``queue``, too.
+    """
     split = assignments.count("%s")
     parameters = values[:split]
     if totals is not None:
@@ -327,7 +331,7 @@ def _update(
         ]
     if token_step:
         assignments += ", token = token + 1"
-    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING *"  # noqa: S608  # both are literals of this module
+    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING *, {wakeups.QUEUE} AS queue"  # noqa: S608  # literals
     return list(Run.objects.raw(sql, [*parameters, *values[split:]]))
 
 
@@ -337,7 +341,7 @@ def _tell_let_go(rows: list[Run]) -> bool:
     run = rows[0]
     feed.publish(run.tenant_id, feed.run_topic(run.id), "status", status_payload(run))
     if run.status == RunStatus.QUEUED:
-        wakeups.send_on_commit(run.id, resume=True)
+        wakeups.send_on_commit(run.id, resume=True, queue=run.queue)
     return True
 
 
@@ -358,9 +362,9 @@ def _create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: 
     )
 
 
-def _begin(run: Run) -> None:
+def _begin(run: Run, queue: str) -> None:
     feed.publish(run.tenant_id, feed.run_topic(run.id), "status", status_payload(run))
-    wakeups.send_on_commit(run.id, resume=False)
+    wakeups.send_on_commit(run.id, resume=False, queue=queue)
 
 
 def _autogen() -> str:

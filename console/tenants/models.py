@@ -19,6 +19,9 @@ class Tenant(models.Model):
     slug = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=200)
     is_demo = models.BooleanField(default=False)
+    queue = models.CharField(
+        max_length=60, blank=True, default=""
+    )  # of runs whose workflow names none; see console.queues
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -98,7 +98,7 @@ def _actor(tenant_id: UUID, digest: str) -> Actor | None:
         # The caller's transaction holds this row from here on: another call of the same token must not wait for it.
         free = ApiToken.objects.filter(tenant_id=tenant_id, id=token_id).select_for_update(skip_locked=True)
         ApiToken.objects.filter(id__in=free.values("id")).update(last_used_at=now)
-    tenant = Tenant.from_db(connection.alias, ["id", "slug", "name", "is_demo", "created_at"], tenant_row)
+    tenant = Tenant.from_db(connection.alias, ["id", "slug", "name", "is_demo", "queue", "created_at"], tenant_row)
     return Actor(tenant=tenant, role=role, kind="token", id=user_id or service_id, name=name, token_id=token_id)
 
 
@@ -109,7 +109,7 @@ _LOOKUP = """
                SELECT 1 FROM tenants_membership m
                WHERE m.tenant_id = k.tenant_id AND m.user_id = u.id AND m.active AND m.role = k.role
            ) END,
-           s.id, s.name, t.id, t.slug, t.name, t.is_demo, t.created_at
+           s.id, s.name, t.id, t.slug, t.name, t.is_demo, t.queue, t.created_at
     FROM tenants_apitoken k
     JOIN tenants_tenant t ON t.id = k.tenant_id
     LEFT JOIN tenants_user u ON u.id = k.user_id

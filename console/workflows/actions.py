@@ -8,11 +8,12 @@ from typing import Any
 
 from django.db.models import Max
 
+from console import queues
 from console.agents.documents import Finding
 from console.audit import log as audit
 from console.tenants import access
 from console.tenants.access import Actor
-from console.tenants.models import Credential, TenantLimits
+from console.tenants.models import Credential, Tenant, TenantLimits
 from console.workflows import body as bodies
 from console.workflows import limits, registry, rollouts
 from console.workflows.errors import Invalid, Refused
@@ -26,6 +27,7 @@ __all__ = [
     "end_rollout",
     "promote",
     "put_limits",
+    "put_queue",
     "roll_back",
 ]
 
@@ -153,6 +155,28 @@ def put_limits(actor: Actor, value: Any, workflow: Workflow | None = None) -> di
         )
         audit.record(actor, "tenant.limits", "tenant", actor.tenant.id, before=before, after=kept)
     return kept
+
+
+def put_queue(actor: Actor, queue: str, workflow: Workflow | None = None) -> str:
+    """Name the queue of the workflow's runs, or of all the tenant's runs whose workflow names none; blank for none.
+
+    Runs that wait go there with their next wake-up. Raises Forbidden (admins configure) and Invalid.
+    """
+    access.require(actor, "admin")
+    said = queues.fault(queue) if queue else None
+    if said:
+        raise Invalid("queue", said)
+    if workflow:
+        locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
+        audit.record(actor, "workflow.queue", "workflow", locked.id, slug=locked.slug, before=locked.queue, after=queue)
+        Workflow.objects.filter(tenant=actor.tenant, pk=locked.pk).update(queue=queue)
+        workflow.queue = queue
+    else:
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=actor.tenant.pk)
+        audit.record(actor, "tenant.queue", "tenant", tenant.id, before=tenant.queue, after=queue)
+        Tenant.objects.filter(pk=tenant.pk).update(queue=queue)
+        actor.tenant.queue = queue
+    return queue
 
 
 def promote(actor: Actor, workflow: Workflow, number: int, reason: str = "") -> Revision:

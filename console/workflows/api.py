@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja import Body, Query, Router, Schema, Status
 from pydantic import ConfigDict
 
-from console import paging
+from console import paging, queues
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
 from console.workflows import actions, limits
@@ -30,13 +30,30 @@ class WorkflowIn(Schema):
 
 
 class WorkflowOut(Schema):
-    """``revision`` is the number of the revision that new runs take; null before the first."""
+    """``revision`` is the number of the revision that new runs take; null before the first. ``queue`` is where its
+    runs wait for a worker; blank: in the organisation's."""
 
     slug: str
     name: str
     description: str
     revision: int | None
+    queue: str
     created_at: datetime
+
+
+class QueueIn(Schema):
+    """A name of letters, digits, hyphens and dots, or blank for none of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: str
+
+
+class RoutingOut(Schema):
+    """``queue`` is where runs wait whose workflow names no queue; blank: in ``default``."""
+
+    queue: str
+    default: str
 
 
 class WorkflowsOut(Schema):
@@ -164,6 +181,24 @@ def create_workflow(request: HttpRequest, body: WorkflowIn) -> Any:
 @router.get("/workflows/{slug}", response=WorkflowOut, summary="One workflow")
 def get_workflow(request: HttpRequest, slug: str) -> Any:
     return _workflow_out(_workflow(actor_of(request), slug))
+
+
+@router.put("/workflows/{slug}", response=WorkflowOut, summary="Name the queue in which its runs wait for a worker")
+def put_workflow(request: HttpRequest, slug: str, body: QueueIn) -> Any:
+    actor = actor_of(request)
+    workflow = _workflow(actor, slug)
+    actions.put_queue(actor, body.queue, workflow)
+    return _workflow_out(workflow)
+
+
+@router.get("/routing", response=RoutingOut, summary="In which queue the organisation's runs wait for a worker")
+def get_routing(request: HttpRequest) -> Any:
+    return {"queue": actor_of(request).tenant.queue, "default": queues.DEFAULT}
+
+
+@router.put("/routing", response=RoutingOut, summary="Name that queue")
+def put_routing(request: HttpRequest, body: QueueIn) -> Any:
+    return {"queue": actions.put_queue(actor_of(request), body.queue), "default": queues.DEFAULT}
 
 
 @router.get("/limits", response=LimitsOut, summary="What the organisation's runs may take")
@@ -307,5 +342,6 @@ def _workflow_out(workflow: Workflow) -> dict[str, Json]:
         "name": workflow.name,
         "description": workflow.description,
         "revision": workflow.current.number if workflow.current else None,
+        "queue": workflow.queue,
         "created_at": workflow.created_at,
     }

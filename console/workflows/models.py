@@ -14,6 +14,7 @@ class Workflow(models.Model):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True, default="")
     limits = models.JSONField(default=dict)  # of every run of it; see limits.py
+    queue = models.CharField(max_length=60, blank=True, default="")  # of its runs; blank: the tenant's
     current = models.ForeignKey("Revision", null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -55,7 +55,7 @@ def test_a_workflow_and_its_revisions(desk: Desk) -> None:
     made = api.post("/api/v1/workflows", {"slug": "writing", "name": "Writing", "description": "Writes."})
     assert made.status_code == 201
     assert made.json() | {"created_at": ""} == {
-        "slug": "writing", "name": "Writing", "description": "Writes.", "revision": None, "created_at": ""
+        "slug": "writing", "name": "Writing", "description": "Writes.", "revision": None, "queue": "", "created_at": ""
     }  # fmt: skip
     first = revise(desk, {"team": TEAM}, "writing")
     assert first.status_code == 201, first.content
@@ -169,3 +169,18 @@ def test_an_unknown_credential(desk: Desk) -> None:
 def test_whose_token_this_is(desk: Desk) -> None:
     me = desk.house.reviewer.api.get("/api/v1/me").json()
     assert me == {"tenant": "northwind", "role": "reviewer", "name": desk.house.reviewer.user.name}
+
+
+def test_a_queue_of_its_own(desk: Desk) -> None:
+    api, address = desk.house.admin.api, "/api/v1/workflows/refund-desk"
+    assert api.get("/api/v1/routing").json() == {"queue": "", "default": "runs"}
+    assert api.put("/api/v1/routing", {"queue": "northwind"}).json() == {"queue": "northwind", "default": "runs"}
+    assert api.get("/api/v1/routing").json()["queue"] == "northwind"
+    assert api.put(address, {"queue": "payments"}).json()["queue"] == "payments"
+    assert api.get(address).json()["queue"] == "payments"
+    for put in ("/api/v1/routing", address):
+        for queue in ("two words", 7, None):
+            problem(api.put(put, {"queue": queue}), 422, "queue")
+        problem(api.put(put, {}), 422, "queue")
+        problem(api.put(put, {"queue": "x", "colour": "red"}), 422, "colour")
+        assert api.put(put, {"queue": ""}).json()["queue"] == ""

@@ -14,7 +14,7 @@ __all__ = ["world"]
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of runs for which a wake-up was sent, instead of sending it."""
     sent: list[str] = []
-    monkeypatch.setattr("console.runs.wakeups.send", lambda run_id, *, resume: sent.append(str(run_id)) or True)
+    monkeypatch.setattr("console.runs.wakeups.send", lambda run_id, **_: sent.append(str(run_id)) or True)
     return sent
 
 

@@ -41,7 +41,7 @@ def chromium() -> Generator[Browser]:
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """No broker listens: wake-ups are collected."""
     sent: list[str] = []
-    monkeypatch.setattr("console.runs.wakeups.send", lambda run_id, *, resume: sent.append(str(run_id)) or True)
+    monkeypatch.setattr("console.runs.wakeups.send", lambda run_id, **_: sent.append(str(run_id)) or True)
     return sent
 
 

@@ -71,7 +71,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The wake-ups that were sent, instead of sending them: (run, resume)."""
     sent: list[tuple[str, bool]] = []
     monkeypatch.setattr(
-        "console.runs.wakeups.send", lambda run_id, *, resume: sent.append((str(run_id), resume)) or True
+        "console.runs.wakeups.send", lambda run_id, *, resume, queue="": sent.append((str(run_id), resume)) or True
     )
     return sent
 

@@ -49,7 +49,7 @@ class Desk:
         self.deaf = False
         self.reviewer = Actor(tenant=house.tenant, role="reviewer", kind="user", id=uuid4(), name="Rita Reviewer")
 
-    def wake_up(self, run_id: Any, *, resume: bool) -> bool:
+    def wake_up(self, run_id: Any, *, resume: bool, queue: str = "") -> bool:
         if not self.deaf:
             self.host.admit(str(run_id), resume)
         return True

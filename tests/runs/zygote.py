@@ -28,7 +28,7 @@ def work(run_id: str) -> None:
     scripted.install()
     host = Host(f"victim-{os.getpid()}")
 
-    def wake_up(run: object, *, resume: bool) -> bool:
+    def wake_up(run: object, *, resume: bool, queue: str = "") -> bool:
         if str(run) == run_id:
             host.admit(run_id, resume)
         return True
