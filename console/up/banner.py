@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 RULE = "-" * 78
 
 
-def text(url: str, data: Path, demo: dict[str, Any] | None, workers: int) -> str:
+def text(url: str, data: Path, demo: dict[str, Any] | None, workers: int, queues: Mapping[str, int]) -> str:
     """The banner; ``demo`` is what ``manage.py demo --json`` prints, None without a demo."""
     lines = [RULE, f"  Sayso is up:  {url}", ""]
     if demo:
@@ -34,7 +35,8 @@ def text(url: str, data: Path, demo: dict[str, Any] | None, workers: int) -> str
             "    python3 manage.py add_member NAME --role admin --tenant SLUG --tenant-name 'Your Company' "
             f"--data {shlex.quote(str(data))}",
         ]
-    lines += ["", f"  Data: {data}   Workers: {workers}   Stop: Ctrl-C", RULE]
+    dedicated = "".join(f", {count} of {queue}" for queue, count in queues.items())
+    lines += ["", f"  Data: {data}   Workers: {workers}{dedicated}   Stop: Ctrl-C", RULE]
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.core.management import execute_from_command_line
 
+from console import queues
 from console.up import instance, supervisor, testing
 from console.up.bootstrap import ROOT
 from console.up.places import Refused
@@ -43,9 +44,18 @@ def _options(arguments: list[str]) -> supervisor.Options:
         "--data", type=Path, default=ROOT / ".sayso", help="directory of this instance (default .sayso)"
     )
     parser.add_argument("--workers", type=_count, default=1, metavar="N", help="worker processes (default 1)")
+    parser.add_argument(
+        "--queues", type=_queue, nargs="+", action="extend", default=[], metavar="NAME=N",
+        help="N worker processes more that take only runs of this queue (payments=2)",
+    )  # fmt: skip
     parser.add_argument("--no-demo", action="store_true", help="neither demo tenants nor demo model")
     given = parser.parse_args(arguments)
-    return supervisor.Options(given.host, given.port, given.data.absolute(), given.workers, not given.no_demo)
+    dedicated = dict(given.queues)
+    if len(dedicated) < len(given.queues):
+        parser.error("argument --queues: each queue once")
+    return supervisor.Options(
+        given.host, given.port, given.data.absolute(), given.workers, not given.no_demo, dedicated
+    )
 
 
 def _port(text: str) -> int:
@@ -60,6 +70,14 @@ def _count(text: str) -> int:
     if not 0 < number <= 64:
         raise argparse.ArgumentTypeError("from 1 to 64 workers")
     return number
+
+
+def _queue(text: str) -> tuple[str, int]:
+    name, _, count = text.partition("=")
+    said = queues.fault(name)
+    if said:
+        raise argparse.ArgumentTypeError(f"a queue's name {said}")
+    return name, _count(count)
 
 
 def _choose_instance(arguments: list[str]) -> list[str]:

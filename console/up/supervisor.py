@@ -16,12 +16,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from console.up import banner, instance, places, roles
+from console.up import banner, instance, places, roles, workers
 from console.up.bootstrap import ROOT
 from console.up.child import Child
 from console.up.listen import free_port, listener
@@ -43,6 +43,7 @@ class Options:
     data: Path
     workers: int
     demo: bool
+    queues: Mapping[str, int]  # how many workers are dedicated to a queue, besides the general ones
 
 
 def run(options: Options) -> int:
@@ -136,7 +137,7 @@ class Supervisor:
         self._progress("processes")
         await self._applications(demo_port)
         mark("processes")
-        self.log.write(banner.text(self.url, self.data, seeded, self.options.workers))
+        self.log.write(banner.text(self.url, self.data, seeded, self.options.workers, self.options.queues))
         self.log.open(replay=False)
         took = ", ".join(
             f"{stage} {at - before:.1f}" for (_, before), (stage, at) in zip(marks, marks[1:], strict=False)
@@ -192,13 +193,9 @@ class Supervisor:
             )
         web = [python, "-m", "console.web", "--fd", str(self.door.fileno()), "--grace", "1"]
         children.append(self._application("web", web, self._answers("/healthz"), pass_fds=[self.door.fileno()]))
-        celery = [python, "-m", "celery", "-A", "console.celery", "--quiet"]
-        for n in range(1, self.options.workers + 1):
-            # The inbox of hints is short-lived, the lease decides: no gossip, no mingle, no events.
-            argv = [*celery, "worker", "-P", "threads", "-c", "16", "-n", f"w{n}@%h", "-l", "info"]
-            argv += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-            children.append(self._application(f"worker{n}", argv))
-        beat = [*celery, "beat", "-l", "info", "--pidfile=", "-s", str(self.data / "beat-schedule")]
+        for name, argv in workers.commands(self.options.workers, self.options.queues).items():
+            children.append(self._application(name, argv))
+        beat = [*workers.CELERY, "beat", "-l", "info", "--pidfile=", "-s", str(self.data / "beat-schedule")]
         children.append(self._application("beat", beat))
         self.applications = children
         await asyncio.gather(*(child.start() for child in children))

@@ -15,6 +15,7 @@ import yaml
 from celery.bin.celery import celery as celery_command
 from django.core.management import get_commands
 
+from console import queues
 from console.up.bootstrap import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -23,8 +24,17 @@ OURS = [name for name, service in SERVICES.items() if service["image"] == "sayso
 
 
 def test_the_stores_and_every_process_are_named():
-    assert {"postgres", "redis", "migrate", "web", "worker", "beat"} == set(SERVICES)
+    assert {"postgres", "redis", "migrate", "web", "worker", "worker-payments", "beat"} == set(SERVICES)
     assert SERVICES["worker"]["deploy"]["replicas"] >= 2
+
+
+def test_general_and_dedicated_workers_listen_to_their_queues():
+    listens = {
+        name: service["command"][service["command"].index("-Q") + 1]
+        for name, service in SERVICES.items()
+        if "worker" in service.get("command", ())
+    }
+    assert listens == {"worker": queues.DEFAULT, "worker-payments": "payments"}
 
 
 @pytest.mark.parametrize("name", OURS)
