@@ -35,7 +35,7 @@ def text(url: str, data: Path, demo: dict[str, Any] | None, workers: int, queues
             "    python3 manage.py add_member NAME --role admin --tenant SLUG --tenant-name 'Your Company' "
             f"--data {shlex.quote(str(data))}",
         ]
-    dedicated = "".join(f", {count} of {queue}" for queue, count in queues.items())
+    dedicated = "".join(f" + {count} for {queue}" for queue, count in queues.items())
     lines += ["", f"  Data: {data}   Workers: {workers}{dedicated}   Stop: Ctrl-C", RULE]
     return "\n".join(lines)
 

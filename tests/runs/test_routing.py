@@ -11,6 +11,7 @@ from django.utils import timezone
 from console import queues, sweeper
 from console.audit.models import AuditRecord
 from console.celery import app
+from console.management.commands import doctor
 from console.runs import actions, feed, wakeups
 from console.runs.models import Run
 from console.tenants import access
@@ -188,3 +189,16 @@ def test_what_no_queue_is_called(house: House, text: str) -> None:
 @pytest.mark.parametrize("text", ["runs", "payments", "payments.eu-1", "7", "X" * 60])
 def test_what_a_queue_may_be_called(text: str) -> None:
     assert queues.fault(text) is None
+
+
+def test_the_doctor_names_queues_that_no_worker_listens_to(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answers:
+        def active_queues(self) -> Any:
+            return {"w1@here": [{"name": "runs"}], "p@here": [{"name": "payments"}]}
+
+    monkeypatch.setattr(app.control, "inspect", lambda timeout: Answers())
+    name(house, "payments")
+    assert doctor.CHECKS["queues"]() == "there are workers for payments, runs"
+    name(house, "nobody", tenant=True)
+    with pytest.raises(LookupError, match="listens to nobody:"):
+        doctor.CHECKS["queues"]()

@@ -10,10 +10,18 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Model
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from console import environment, health
+from console import environment, health, queues
+from console.celery import app
 from console.tenants import roles
+from console.tenants.models import Tenant
+from console.tenants.scopes import system_scope
+from console.workflows.models import Workflow
+
+PATIENCE = 1.0  # seconds in which a worker says what it listens to
 
 
 def _role() -> str:
@@ -47,17 +55,35 @@ def _clock() -> str:
     return f"{apart * 1000:.0f} ms from the database's"
 
 
+def _queues() -> str:
+    with system_scope("doctor: the queues that are named"):
+        named = {queues.DEFAULT, *_names(Workflow), *_names(Tenant)}
+    try:
+        told = app.control.inspect(timeout=PATIENCE).active_queues() or {}
+    except OperationalError:
+        raise LookupError("the broker cannot be asked") from None
+    idle = sorted(named - {queue["name"] for listened in told.values() for queue in listened})
+    if idle:
+        raise LookupError(f"no worker says that it listens to {', '.join(idle)}: what is sent there waits")
+    return f"there are workers for {', '.join(sorted(named))}"
+
+
+def _names(model: type[Model]) -> list[str]:
+    return list(model._default_manager.exclude(queue="").values_list("queue", flat=True).distinct())
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     **health.CHECKS,
     "role": _role,
     "migrations": _migrations,
+    "queues": _queues,
     "keys": _keys,
     "clock": _clock,
 }
 
 
 class Command(BaseCommand):
-    help = "Check the database, its role and migrations, the broker, the workers, the keys and the clock."
+    help = "Check the database, its role and migrations, the broker, the workers, their queues, the keys and the clock."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: Any) -> None:
