@@ -131,7 +131,7 @@ def test_a_step_opens_in_place(desk: Desk, world: World, visit: Visit) -> None:
 
 def test_credentials_go_in_and_never_come_out(desk: Desk, world: World, visit: Visit) -> None:
     page = visit(world.northwind.admin, "/credentials/")
-    page.get_by_label("Name").fill("default")
+    page.get_by_label("Name", exact=True).fill("default")
     page.get_by_label("Base URL").fill("ftp://nowhere")
     page.get_by_label("API key").fill("sk-secret-in-test")
     page.get_by_role("button", name="Add it").click()
