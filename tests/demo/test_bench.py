@@ -1,14 +1,19 @@
 """What the benchmarks compute with; how long things take is never asserted."""
 
 import asyncio
+import json
 
 import pytest
 
+from console.agents import anatomy
 from console.agents import documents as governed
-from console.bench import resume, scripted
+from console.bench import importing, resume, scripted
 from console.bench.figures import machine, percentile
+from console.bench.tenant import bench_actor, workflow_of
 from console.demo import personas
 from console.demo.reading import read
+from console.tenants.scopes import tenant_scope
+from console.workflows.models import Revision, Workflow
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(1, 1), (50, 50), (99, 99), (100, 100)])
@@ -49,3 +54,33 @@ def test_the_clerk_of_the_benchmark_looks_up_and_then_asks_for_a_sum() -> None:
 
 def test_the_machine_is_named() -> None:
     assert {"cpus", "load", "system", "python"} <= set(machine())
+
+
+@pytest.mark.parametrize("agents", [*importing.SIZES])
+def test_the_documents_to_import_are_as_large_as_they_say_and_are_taken(agents: int) -> None:
+    text = json.dumps(importing.body(agents))
+    kept = importing.examined(text)
+    assert len(list(anatomy.agents(kept["team"]))) == agents
+    assert text.count("def calculator") == agents  # as Studio writes it
+    assert "def calculator" not in json.dumps(kept)
+
+
+def test_the_import_is_of_more_than_one_shape() -> None:
+    shapes = {
+        (document["provider"], agent["version"])
+        for document in map(importing.document, importing.SIZES)
+        for agent in document["config"]["participants"]
+    }
+    assert {version for _, version in shapes} == {1, 2} and len(shapes) == 3
+
+
+@pytest.mark.django_db
+def test_what_is_stored_for_the_import_is_a_revision_and_is_taken_away_again() -> None:
+    actor = bench_actor()
+    workflow = workflow_of(actor, "import-4", importing.body(4))
+    importing._store(actor, workflow, json.dumps(importing.body(4)))
+    with tenant_scope(actor.tenant):
+        assert [revision.number for revision in Revision.objects.order_by("number")] == [1, 2]
+    importing._forget(actor, workflow)
+    with tenant_scope(actor.tenant):
+        assert not Revision.objects.exists() and not Workflow.objects.exists()

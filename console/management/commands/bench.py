@@ -14,11 +14,15 @@ import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.bench import overhead, resume
+from console.bench import importing, overhead, resume
 from console.bench.figures import machine
 from console.bench.tenant import free_port
 
-BENCHES = {"overhead": overhead.run, "resume": resume.run}
+BENCHES = {"import": importing.run, "overhead": overhead.run, "resume": resume.run}
+ABOUT = (
+    "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
+    "resume: from a decision to the next live effect"
+)
 
 
 class Command(BaseCommand):
@@ -26,7 +30,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("name", choices=sorted(BENCHES))
+        parser.add_argument("name", choices=sorted(BENCHES), help=ABOUT)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
