@@ -50,6 +50,15 @@ async def run_team(
     replay. Ends the run itself (and does not return) with budget, model_error, timeout, rejected and
     contract_violation. Raises ValueError when the body makes no sense, KeyError for a tool that is gone.
     """
+    room, team = rebuilt(run, body, environment, pace)
+    return await _Show(room, team, body["team"], body.get("output_contract"), emit).play(task)
+
+
+def rebuilt(run: Run, body: Mapping[str, Any], environment: Environment, pace: Pace | None = None) -> tuple[Room, Team]:
+    """The wrapped team of a revision's normalised ``body``, put together anew, and the room it works in.
+
+    The calling context enters the room. Raises what ``run_team`` raises for a body that makes no sense.
+    """
     document = body["team"]
     limits, oversight = Limits.of(body), Oversight.of(body)
     names = anatomy.voices(document)
@@ -58,8 +67,7 @@ async def run_team(
         reviewer += "_"
     room = Room(run, environment, limits, oversight, pace or Pace(), reviewer)
     enter(room)
-    team: Team = Team.load_component(rewrite.wrapped(document, limits, oversight, body.get("filters"), reviewer))
-    return await _Show(room, team, document, body.get("output_contract"), emit).play(task)
+    return room, Team.load_component(rewrite.wrapped(document, limits, oversight, body.get("filters"), reviewer))
 
 
 class _Show:

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
+from autogen_agentchat.base import Team
+from autogen_core.tools import BaseTool
 
 from console.agents import anatomy
 from console.agents import documents as governed
-from console.bench import importing, resume, scripted
+from console.bench import bare, importing, replay, resume, scripted
 from console.bench.figures import machine, percentile
 from console.bench.tenant import bench_actor, workflow_of
 from console.demo import personas
+from console.demo.documents import WORKFLOWS, DemoWorkflow
 from console.demo.reading import read
 from console.tenants.scopes import tenant_scope
+from console.workflows import catalogue
 from console.workflows.models import Revision, Workflow
 
 
@@ -84,3 +89,50 @@ def test_what_is_stored_for_the_import_is_a_revision_and_is_taken_away_again() -
     importing._forget(actor, workflow)
     with tenant_scope(actor.tenant):
         assert not Revision.objects.exists() and not Workflow.objects.exists()
+
+
+demo = pytest.mark.parametrize("workflow", WORKFLOWS, ids=[workflow.slug for workflow in WORKFLOWS])
+
+
+def _names(team: Any) -> list[str]:
+    return [each.name for each in team._participants]
+
+
+@demo
+@pytest.mark.filterwarnings("ignore::UserWarning")  # AutoGen's, that it executes the source of tools
+def test_stock_and_rebuilt_teams_are_the_same_people(workflow: DemoWorkflow) -> None:
+    specs, document = catalogue.all(), workflow.body["team"]
+    expected = [member["config"]["name"] for member in document["config"]["participants"]]
+    for with_source in (False, True):
+        team = Team.load_component(bare.twin(document, specs, with_source=with_source))
+        assert _names(team) == expected
+    built: list[Any] = []
+
+    async def main(run: Any) -> None:
+        built.append(replay.rebuild(run, replay.revision_body(workflow)))
+
+    replay.in_a_run(main)
+    assert _names(built[0]) == expected
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", sorted({name for workflow in WORKFLOWS for name in workflow.body["tools"]}))
+def test_a_plain_tool_asks_for_what_the_catalogue_asks_for(name: str) -> None:
+    spec = catalogue.get(name)
+    node = {"component_type": "tool", "provider": "autogen_core.tools.FunctionTool"}
+    node["config"] = {"name": name, "description": "", "has_cancellation_support": False}
+    for with_source in (False, True):
+        tool = BaseTool.load_component(bare.twin(node, {name: spec}, with_source=with_source))
+        asked = tool.schema["parameters"]
+        assert sorted(asked["required"]) == sorted(spec.schema["required"])
+        for field, about in spec.schema["properties"].items():
+            assert asked["properties"][field]["type"] == about["type"]
+            assert asked["properties"][field].get("enum") == about.get("enum")
+            assert asked["properties"][field]["description"] == about.get("description", field)
+
+
+@demo
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_each_part_of_a_rebuild_is_measured_in_every_round(workflow: DemoWorkflow) -> None:
+    found = replay.measure(workflow, rounds=2, warm=1)
+    assert {part: len(spent) for part, spent in found.items()} == {part: 2 for part in replay.PARTS}

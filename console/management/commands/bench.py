@@ -14,14 +14,14 @@ import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.bench import importing, overhead, resume
+from console.bench import importing, overhead, replay, resume
 from console.bench.figures import machine
 from console.bench.tenant import free_port
 
-BENCHES = {"import": importing.run, "overhead": overhead.run, "resume": resume.run}
+BENCHES = {"import": importing.run, "overhead": overhead.run, "replay": replay.run, "resume": resume.run}
 ABOUT = (
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
-    "resume: from a decision to the next live effect"
+    "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect"
 )
 
 
