@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from autogen_agentchat.base import TaskResult, Team
@@ -59,15 +61,42 @@ def rebuilt(run: Run, body: Mapping[str, Any], environment: Environment, pace: P
 
     The calling context enters the room. Raises what ``run_team`` raises for a body that makes no sense.
     """
-    document = body["team"]
-    limits, oversight = Limits.of(body), Oversight.of(body)
-    names = anatomy.voices(document)
+    recipe = _Recipe(body["team"], Limits.of(body), Oversight.of(body), body.get("filters"))
+    reviewer, wrapped = _wrapped(recipe)
+    room = Room(run, environment, recipe.limits, recipe.oversight, pace or Pace(), reviewer)
+    enter(room)
+    return room, Team.load_component(wrapped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Recipe:
+    """What a wrapped document is made of. A document is itself, not its equal: a revision's never changes."""
+
+    document: Mapping[str, Any]
+    limits: Limits
+    oversight: Oversight
+    filters: rewrite.Filters | None
+
+    def __hash__(self) -> int:
+        return hash((id(self.document), self.limits))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Recipe) or self.document is not other.document:
+            return False
+        return (self.limits, self.oversight, self.filters) == (other.limits, other.oversight, other.filters)
+
+
+@lru_cache(maxsize=128)
+def _wrapped(recipe: _Recipe) -> tuple[str, rewrite.Node]:
+    """The name under which a reviewer speaks to the team, and its wrapped document, which is only read.
+
+    Kept for the next resume: a worker keeps the revision too, and making it takes a fifth of a rebuild.
+    """
+    names = anatomy.voices(recipe.document)
     reviewer = "reviewer"
     while reviewer in names:
         reviewer += "_"
-    room = Room(run, environment, limits, oversight, pace or Pace(), reviewer)
-    enter(room)
-    return room, Team.load_component(rewrite.wrapped(document, limits, oversight, body.get("filters"), reviewer))
+    return reviewer, rewrite.wrapped(recipe.document, recipe.limits, recipe.oversight, recipe.filters, reviewer)
 
 
 class _Show:

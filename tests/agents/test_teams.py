@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from console.agents import providers
+from console.agents import team as teams
 from console.agents.limits import Limits
 from console.agents.oversight import Oversight
 from console.agents.rewrite import wrapped
@@ -274,6 +277,25 @@ def test_a_wrapped_team_names_nothing_but_our_classes_and_the_listed_ones() -> N
                 todo.extend(item.values())
             elif isinstance(item, list):
                 todo.extend(item)
+
+
+@pytest.mark.parametrize("build", ALL)
+def test_a_wrapped_document_is_kept_for_the_next_resume_and_only_read(build: Callable[[], World]) -> None:
+    world = build()
+    body = world.prepare()
+    recipe = teams._Recipe(body["team"], Limits.of(body), Oversight.of(body), None)
+    kept = teams._wrapped(recipe)
+    before = copy.deepcopy(kept)
+    play(world)
+    assert teams._wrapped(replace(recipe, limits=Limits.of(body))) is kept == before
+    others = {
+        "document": copy.deepcopy(body["team"]),
+        "limits": Limits(max_turns=3),
+        "oversight": Oversight("ALWAYS"),
+        "filters": {"a": [{"source": "user"}]},
+    }
+    for name, other in others.items():
+        assert teams._wrapped(replace(recipe, **{name: other})) is not kept
 
 
 @pytest.mark.parametrize("build", ALL)
