@@ -27,7 +27,7 @@ from console.hosting.database import Database
 from console.hosting.gates import HostGates
 from console.hosting.purse import Purse
 from console.hosting.revisions import revision as _revision
-from console.hosting.revisions import today
+from console.hosting.revisions import today, tools
 from console.hosting.watching import Watcher
 from console.runs import actions, feed, record, spending, totals
 from console.runs.journal import PostgresJournal
@@ -201,7 +201,7 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
         except (crypto.SealError, ValueError) as error:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
         claimed.told, current, cap, left, off = _about(run)
-        claimed.tools = registry.pinned(run.tenant_id, run.revision.body, off)
+        claimed.tools = registry.pinned(run.tenant_id, tools(run.revision_id), off)
         claimed.cap = None if cap is None else Decimal(str(cap))
         if left:
             spending.charge(run.id, claim.token)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from console.runs.models import Run
+from console.workflows import registry
 from console.workflows.models import Revision
 
 
@@ -15,6 +16,12 @@ from console.workflows.models import Revision
 def revision(revision_id: UUID) -> Revision:
     """A revision never changes, and neither do the slugs of its workflow and tenant. Call inside a scope."""
     return Revision.objects.select_related("workflow", "tenant").get(pk=revision_id)
+
+
+@lru_cache(maxsize=512)
+def tools(revision_id: UUID) -> frozenset[str]:
+    """The tools of the catalogue that a revision's team may call. Call inside a scope."""
+    return registry.names(revision(revision_id).body)
 
 
 def today(run: Run, current_id: UUID | None) -> Mapping[str, Any] | None:

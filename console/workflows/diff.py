@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Json = Any
@@ -22,6 +22,9 @@ _SECTIONS = (
     ("output_contract", "Output contract"),
     ("topics", "Topics"),
 )
+
+
+_UNSAID = {"credential": "default"}  # what holds where a revision says nothing
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,12 @@ def diff(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[Section]
         Section("Tools", list(_named(_tools(before), _tools(after)))),
     ]
     for key, title in _SECTIONS:
-        old, new = before.get(key), after.get(key)
+        old, new = before.get(key, _UNSAID.get(key)), after.get(key, _UNSAID.get(key))
         if key == "rules":
             found.append(Section(title, list(_rules(old or [], new or []))))
         else:
-            found.append(Section(title, list(_leaves(old, new, ""))))
+            changes = [change if change.what else replace(change, what=key) for change in _leaves(old, new, "")]
+            found.append(Section(title, changes))
     return [section for section in found if section.changes]
 
 
@@ -119,7 +123,7 @@ def _leaves(old: Json, new: Json, path: str) -> Iterator[Change]:
     elif new in (None, _MISSING) and isinstance(old, dict) and old:
         yield from _leaves(old, {}, path)
     else:
-        yield from _change(path or "it", _text(old), _text(new))
+        yield from _change(path, _text(old), _text(new))
 
 
 def _change(what: str, old: str, new: str) -> Iterator[Change]:

@@ -132,7 +132,10 @@ def _show(request: HttpRequest, actor: Actor, form: Form) -> HttpResponse:
     }
     if form.body is not None:
         context |= _seen(actor, form, tools)
-    return render(request, "workflows/import.html", context, status=context["status"])
+    answer = render(request, "workflows/import.html", context, status=context["status"])
+    # Back from the saved revision shows the form again as it was, instead of asking whether to send it again.
+    answer.headers["Cache-Control"] = "private, max-age=600"
+    return answer
 
 
 def _seen(actor: Actor, form: Form, tools: Mapping[str, Json]) -> dict[str, Json]:

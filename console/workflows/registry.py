@@ -65,13 +65,16 @@ def of(tenant_id: UUID) -> Registry:
     return Registry(Tool.objects.filter(tenant_id=tenant_id))
 
 
-def pinned(tenant_id: UUID, body: Mapping[str, Json], off: bool) -> Registry | None:
-    """What a revision's team needs; None when the code's own tools will do. ``off``: the tenant has revoked some."""
-    names = {name.partition(".")[0] for name in _names(body.get("team"))}
-    strange = {name for name in names if not catalogue.has(name)}
-    if not strange and not off:
+def pinned(tenant_id: UUID, names: frozenset[str], off: bool) -> Registry | None:
+    """What a team with these tools needs; None when the code's own will do. ``off``: the tenant has revoked some."""
+    if not off and all(catalogue.has(name) for name in names):
         return None
     return Registry(Tool.objects.filter(tenant_id=tenant_id, name__in=names))
+
+
+def names(body: Mapping[str, Json]) -> frozenset[str]:
+    """The catalogue's names of a kept body's tools; of an MCP server's, the server's."""
+    return frozenset(name.partition(".")[0] for name in _names(body.get("team")))
 
 
 def _names(node: Json) -> Iterator[str]:

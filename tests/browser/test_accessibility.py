@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.agents.stage import agent, team
 from tests.approvals.desk import Desk, asking, refund
 from tests.world import Member, World
 
@@ -33,6 +34,7 @@ def test_every_page_can_be_used_by_everybody(
     run, [request, question] = desk.waiting(refund(40.0, risk="high"), asking("question", question="Which one?"))
     _, [rejected] = desk.waiting(refund(50.0))
     desk.decide(world.northwind.reviewer2, rejected, "reject", reason="Not within policy 4.2")
+    _talk(world)
     look = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     wrong: dict[str, list[tuple[str, str, str]]] = {}
     for who, paths in _pages(world, str(run.pk), str(request.pk), str(question.pk), str(rejected.pk)):
@@ -49,6 +51,20 @@ def test_a_fault_would_be_found(world: World, visit: Visit) -> None:
     page = visit(None, "/login/")
     page.evaluate("document.querySelector('label').remove(); document.querySelector('p').style.color = '#ddd'")
     assert {"color-contrast", "label"} <= {rule for rule, _, _ in faults(page)}
+
+
+def _talk(world: World) -> None:
+    """A workflow with two revisions, one of which is tried."""
+    api = world.northwind.admin.api
+    api.post("/api/v1/workflows", {"slug": "talk", "name": "Talk"})
+    for members in (["a"], ["a", "b"]):
+        body = {
+            "team": team("RoundRobinGroupChat", *[agent(name) for name in members]),
+            "limits": {"max_turns": len(members)},
+        }
+        made = api.post("/api/v1/workflows/talk/revisions?promote=" + str(members == ["a"]).lower(), body)
+        assert made.status_code == 201, made.content
+    assert api.post("/api/v1/workflows/talk/canaries", {"revision": 2, "share": 10}).status_code == 201
 
 
 def _pages(world: World, run: str, request: str, question: str, rejected: str) -> list[tuple[Member | None, list[str]]]:
@@ -71,5 +87,21 @@ def _pages(world: World, run: str, request: str, question: str, rejected: str) -
             house.operator,
             ["/runs/", "/runs/?status=failed", f"/runs/{run}/", "/runs/new/?workflow=refund-desk", "/nowhere/"],
         ),
-        (house.admin, ["/workflows/", "/workflows/refund-desk/", "/credentials/", "/audit/"]),
+        (
+            house.admin,
+            [
+                "/workflows/",
+                "/workflows/refund-desk/",
+                "/credentials/",
+                "/limits/",
+                "/limits/talk/",
+                "/workflows/talk/",
+                "/tools/",
+                "/workflows/import/",
+                "/workflows/talk/compare/?from=1&to=2",
+                "/workflows/talk/canary/",
+                "/workflows/talk/hears/",
+                "/audit/",
+            ],
+        ),
     ]
