@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from console.workflows.outline import config, kind, nodes
+
 Json = Any
 
 _MISSING = object()
@@ -65,34 +67,33 @@ def diff(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[Section]
 
 def _team(old: Json, new: Json) -> Iterator[Change]:
     """The team itself, its members by name and order, without what is said of agents and tools elsewhere."""
-    yield from _change("kind of team", _kind(old), _kind(new))
+    yield from _change("kind of team", kind(old), kind(new))
     yield from _change("members", ", ".join(_members(old)), ", ".join(_members(new)))
     skipped = ("participants",)
-    first = {name: value for name, value in _config(old).items() if name not in skipped}
-    second = {name: value for name, value in _config(new).items() if name not in skipped}
+    first = {name: value for name, value in config(old).items() if name not in skipped}
+    second = {name: value for name, value in config(new).items() if name not in skipped}
     yield from _leaves(_short(first), _short(second), "")
 
 
 def _agents(body: Mapping[str, Json]) -> dict[str, Json]:
     found: dict[str, Json] = {}
-    for node in _nodes(body.get("team"), "agent"):
-        config = {name: value for name, value in _config(node).items() if name not in ("workbench", "name", "team")}
-        found.setdefault(str(_config(node).get("name")), {"class": _kind(node), **_short(config)})
+    for node in nodes(body.get("team"), "agent"):
+        own = {name: value for name, value in config(node).items() if name not in ("workbench", "name", "team")}
+        found.setdefault(str(config(node).get("name")), {"class": kind(node), **_short(own)})
     return found
 
 
 def _tools(body: Mapping[str, Json]) -> dict[str, Json]:
     found: dict[str, Json] = {}
-    for node in _nodes(body.get("team"), "agent"):
-        agent = _config(node).get("name")
-        for bench in _config(node).get("workbench") or []:
-            for tool in _config(bench).get("tools") or []:
-                config = _config(tool)
-                name = config.get("name") or _config(config.get("agent")).get("name")
+    for agent in nodes(body.get("team"), "agent"):
+        for bench in config(agent).get("workbench") or []:
+            for tool in config(bench).get("tools") or []:
+                own = config(tool)
+                name = own.get("name") or config(own.get("agent")).get("name")
                 about: dict[str, Json] = {
-                    key: config[key] for key in ("catalogue", "version", "description") if key in config
+                    key: own[key] for key in ("catalogue", "version", "description") if key in own
                 }
-                found[f"{name} of {agent}"] = about if about else {"class": _kind(tool)}
+                found[f"{name} of {config(agent).get('name')}"] = about if about else {"class": kind(tool)}
     return found
 
 
@@ -146,16 +147,16 @@ def _words(old: str, new: str) -> list[tuple[str, str]]:
     return found
 
 
-def _short(config: Json) -> Json:
+def _short(value: Json) -> Json:
     """A configuration in which components stand as what they hold, without their providers' long names."""
-    if isinstance(config, dict) and "provider" in config and "config" in config:
-        inner = _short(config["config"])
-        return {"class": _kind(config), **inner} if isinstance(inner, dict) else inner
-    if isinstance(config, dict):
-        return {key: _short(value) for key, value in config.items()}
-    if isinstance(config, list):
-        return [_short(value) for value in config]
-    return config
+    if isinstance(value, dict) and "provider" in value and "config" in value:
+        inner = _short(value["config"])
+        return {"class": kind(value), **inner} if isinstance(inner, dict) else inner
+    if isinstance(value, dict):
+        return {key: _short(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_short(inner) for inner in value]
+    return value
 
 
 def _text(value: Json) -> str:
@@ -172,25 +173,5 @@ def _brief(value: Json) -> str:
     return text if len(text) < 300 else f"{text[:299]}…"
 
 
-def _nodes(document: Json, component: str) -> Iterator[Json]:
-    if isinstance(document, dict):
-        if document.get("component_type") == component:
-            yield document
-        for value in document.values():
-            yield from _nodes(value, component)
-    elif isinstance(document, list):
-        for value in document:
-            yield from _nodes(value, component)
-
-
 def _members(team: Json) -> list[str]:
-    return [str(_config(member).get("name") or _kind(member)) for member in _config(team).get("participants") or []]
-
-
-def _kind(node: Json) -> str:
-    return str(node.get("provider", "")).rsplit(".", 1)[-1] if isinstance(node, dict) else ""
-
-
-def _config(node: Json) -> dict[str, Json]:
-    config = node.get("config") if isinstance(node, dict) else None
-    return config if isinstance(config, dict) else {}
+    return [str(config(member).get("name") or kind(member)) for member in config(team).get("participants") or []]

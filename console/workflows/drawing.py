@@ -9,6 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from console.workflows.outline import config as config_of
+from console.workflows.outline import items, mapping
+from console.workflows.outline import kind as kind_of
+
 Json = Any
 
 WIDTH, GAP_X, GAP_Y, LINE = 208, 64, 34, 17  # of a box, between boxes, and of a line of text, in pixels
@@ -89,7 +93,7 @@ def figures(document: Json, findings: Sequence[Told] = ()) -> list[Figure]:
     found: list[Figure] = []
     if not isinstance(document, dict):
         return found
-    if "participants" in _config(document) or not _config(document).get("name"):
+    if "participants" in config_of(document) or not config_of(document).get("name"):
         _draw(document, "$.team", "", found)
     else:  # a single agent
         figure = Figure(_name(document), "single agent", "", ends=["when it has answered"])
@@ -107,10 +111,10 @@ def _draw(team: Json, path: str, inside: str, found: list[Figure]) -> None:
     """Lay a team out, and those inside it after it."""
     if len(found) >= MOST_FIGURES:
         return
-    config = _config(team)
-    figure = Figure(_name(team), _kind(team) or "team", inside)
+    config = config_of(team)
+    figure = Figure(_name(team), kind_of(team) or "team", inside)
     found.append(figure)
-    members = [member for member in _list(config.get("participants")) if isinstance(member, dict)]
+    members = [member for member in items(config.get("participants")) if isinstance(member, dict)]
     figure.boxes = [_box(member, f"{path}.config.participants[{i}]", found) for i, member in enumerate(members)]
     figure.ends = [*_ends(config.get("termination_condition"))]
     if isinstance(config.get("max_turns"), int):
@@ -128,13 +132,13 @@ def _draw(team: Json, path: str, inside: str, found: list[Figure]) -> None:
 
 def _box(member: Json, path: str, found: list[Figure]) -> Box:
     """A member, and, as figures of their own, the teams that it holds."""
-    kind, config, name = _kind(member), _config(member), _name(member)
+    kind, config, name = kind_of(member), config_of(member), _name(member)
     lines: list[str] = []
     if kind == "MessageFilterAgent" and isinstance(config.get("wrapped_agent"), dict):
         inner = _box(config["wrapped_agent"], f"{path}.config.wrapped_agent", found)
-        sources = [str(each.get("source")) for each in _list(_dict(config.get("filter")).get("per_source")) if each]
+        sources = [str(each.get("source")) for each in items(mapping(config.get("filter")).get("per_source")) if each]
         return Box(name, inner.kind, path, [*inner.lines, f"hears only {', '.join(sources)}"])
-    model = _config(_dict(config.get("model_client"))).get("model")
+    model = config_of(mapping(config.get("model_client"))).get("model")
     if isinstance(model, str):
         lines.append(model)
     tools = list(_tools(config, path, found, name))
@@ -142,31 +146,31 @@ def _box(member: Json, path: str, found: list[Figure]) -> Box:
     if len(tools) > MOST_TOOLS:
         lines.append(f"and {len(tools) - MOST_TOOLS} more tools")
     if "participants" in config:
-        lines.append(f"{len(_list(config.get('participants')))} members, drawn below")
+        lines.append(f"{len(items(config.get('participants')))} members, drawn below")
         _draw(member, path, name, found)
     if isinstance(config.get("team"), dict):
         lines.append("speaks for a team, drawn below")
         _draw(config["team"], f"{path}.config.team", name, found)
     if config.get("structured_message_factory"):
         lines.append("answers as JSON")
-    if _list(config.get("memory")):
+    if items(config.get("memory")):
         lines.append("remembers a list")
     return Box(name, kind or "what is this?", path, lines)
 
 
 def _tools(config: Json, path: str, found: list[Figure], owner: str) -> Iterator[str]:
     benches = config.get("workbench")
-    for i, bench in enumerate([benches] if isinstance(benches, dict) else _list(benches)):
-        if isinstance(bench, dict) and _kind(bench) == "McpWorkbench":
+    for i, bench in enumerate([benches] if isinstance(benches, dict) else items(benches)):
+        if isinstance(bench, dict) and kind_of(bench) == "McpWorkbench":
             yield str(bench.get("label") or "MCP server")
-        for j, tool in enumerate(_list(_config(bench).get("tools"))):
+        for j, tool in enumerate(items(config_of(bench).get("tools"))):
             yield _tool(tool, f"{path}.config.workbench[{i}].config.tools[{j}]", found, owner)
-    for i, tool in enumerate(_list(config.get("tools"))):
+    for i, tool in enumerate(items(config.get("tools"))):
         yield _tool(tool, f"{path}.config.tools[{i}]", found, owner)
 
 
 def _tool(tool: Json, path: str, found: list[Figure], owner: str) -> str:
-    config = _config(tool)
+    config = config_of(tool)
     if isinstance(config.get("team"), dict):
         _draw(config["team"], f"{path}.config.team", f"{owner}'s tool {config.get('name')}", found)
         return f"{config.get('name')} (a team, below)"
@@ -177,7 +181,7 @@ def _tool(tool: Json, path: str, found: list[Figure], owner: str) -> str:
         figure.boxes = [_box(config["agent"], f"{path}.config.agent", found)]
         _row(figure, [])
         return f"{inner} (an agent, below)"
-    return str(config.get("name") or _kind(tool) or "?")
+    return str(config.get("name") or kind_of(tool) or "?")
 
 
 # Where boxes and arrows go
@@ -192,9 +196,9 @@ def _row(figure: Figure, arrows: list[tuple[int, int, str]]) -> None:
 
 def _hub(figure: Figure, team: Json, path: str) -> None:
     """Whoever chooses the next speaker, and the members beside."""
-    config = _config(team)
+    config = config_of(team)
     selects = figure.kind == "SelectorGroupChat"
-    model = _config(_dict(config.get("model_client"))).get("model")
+    model = config_of(mapping(config.get("model_client"))).get("model")
     lines = [str(model)] if isinstance(model, str) else []
     hub = Box("selector" if selects else "orchestrator", "chooses who is next", f"{path}.config.model_client", lines)
     y = 0
@@ -209,7 +213,7 @@ def _hub(figure: Figure, team: Json, path: str) -> None:
 def _swarm(figure: Figure, members: list[Json], names: list[str]) -> None:
     arrows = []
     for i, member in enumerate(members):
-        for handoff in _list(_config(member).get("handoffs")):
+        for handoff in items(config_of(member).get("handoffs")):
             target = handoff.get("target") if isinstance(handoff, dict) else handoff
             if isinstance(target, str) and target not in names and len(names) < 60:
                 names.append(target)
@@ -277,8 +281,8 @@ def _finish(figure: Figure, arrows: list[tuple[int, int, str]]) -> None:
 
 def _edges(graph: Json) -> list[tuple[str, str, str]]:
     found = []
-    for name, node in _dict(_dict(graph).get("nodes")).items():
-        for edge in _list(_dict(node).get("edges")):
+    for name, node in mapping(mapping(graph).get("nodes")).items():
+        for edge in items(mapping(node).get("edges")):
             if isinstance(edge, dict) and isinstance(edge.get("target"), str):
                 condition = edge.get("condition")
                 found.append((str(name), edge["target"], f"“{condition}”" if isinstance(condition, str) else ""))
@@ -287,9 +291,9 @@ def _edges(graph: Json) -> list[tuple[str, str, str]]:
 
 def _ends(condition: Json) -> Iterator[str]:
     """What ends a team, in words."""
-    config = _config(condition)
-    kind = _kind(condition)
-    inner = [" and ".join(_ends(each)) or "?" for each in _list(config.get("conditions"))]
+    config = config_of(condition)
+    kind = kind_of(condition)
+    inner = [" and ".join(_ends(each)) or "?" for each in items(config.get("conditions"))]
     if kind == "AndTerminationCondition":
         yield " and ".join(inner)
     elif kind == "OrTerminationCondition":
@@ -316,25 +320,9 @@ _SAYS = {
 }
 
 
-def _kind(node: Json) -> str:
-    return str(_dict(node).get("provider") or "").rsplit(".", 1)[-1][:60]
-
-
 def _name(node: Json) -> str:
-    name = _config(node).get("name") or _dict(node).get("label")
-    return str(name)[:80] if isinstance(name, str) and name else _kind(node) or "?"
-
-
-def _config(node: Json) -> dict[str, Json]:
-    return _dict(_dict(node).get("config"))
-
-
-def _dict(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
+    name = config_of(node).get("name") or mapping(node).get("label")
+    return str(name)[:80] if isinstance(name, str) and name else kind_of(node) or "?"
 
 
 def _about(path: str, box: str) -> bool:

@@ -21,6 +21,7 @@ from console.workflows import actions, drawing, registry
 from console.workflows import body as bodies
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Revision, Workflow
+from console.workflows.outline import config, mapping
 
 Json = Any
 _MODES = {
@@ -97,10 +98,10 @@ def _parse(form: Form) -> None:
         return
     body = value if "team" in value and "provider" not in value else {"team": value}
     if form.mode in MODES:
-        body = {**body, "oversight": {**_dict(body.get("oversight")), "mode": form.mode}}
+        body = {**body, "oversight": {**mapping(body.get("oversight")), "mode": form.mode}}
     else:
-        form.mode = str(_dict(body.get("oversight")).get("mode") or "TERMINATE")
-    form.mapping = {**{k: v for k, v in _dict(body.get("tools")).items() if isinstance(v, str)}, **form.mapping}
+        form.mode = str(mapping(body.get("oversight")).get("mode") or "TERMINATE")
+    form.mapping = {**{k: v for k, v in mapping(body.get("tools")).items() if isinstance(v, str)}, **form.mapping}
     form.body = {**body, "tools": form.mapping} if form.mapping else body
 
 
@@ -160,7 +161,7 @@ def _seen(actor: Actor, form: Form, tools: Mapping[str, Json]) -> dict[str, Json
         "tools": [(name, spec.description) for name, spec in tools.items()],
         "ready": not errors,
         "credential_missing": "default" not in there and not body.get("credential"),
-        "suggested": form.name or str(_dict(document).get("label") or _config_name(document) or "My team"),
+        "suggested": form.name or _suggested(document),
         "kept": json.dumps({**body, "team": seen.team}, indent=2, ensure_ascii=False) if seen.team else "",
     }
 
@@ -180,18 +181,15 @@ def _guess(name: str, tools: Mapping[str, Json]) -> str:
     return next((known for known in tools if re.sub(r"[^a-z0-9]", "", known.lower()) == plain), "")
 
 
+def _suggested(document: Json) -> str:
+    """A name for the workflow, as the document has one."""
+    named = [mapping(document).get("label"), config(document).get("name")]
+    return next((name for name in named if isinstance(name, str) and name), "My team")
+
+
 def slug_of(name: str) -> str:
     """A slug made of a name: small letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80].strip("-")
-
-
-def _config_name(document: Json) -> str:
-    name = _dict(_dict(document).get("config")).get("name")
-    return name if isinstance(name, str) else ""
-
-
-def _dict(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
 
 
 def _no_constant(name: str) -> None:

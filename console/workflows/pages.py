@@ -19,6 +19,7 @@ from console.workflows.behaviour import behaviour
 from console.workflows.catalogue import UnknownTool
 from console.workflows.drawing import figures
 from console.workflows.models import Revision, Workflow
+from console.workflows.outline import nodes
 
 Json = Any
 _OPEN = ("queued", "running", "waiting")
@@ -73,18 +74,6 @@ def _revision(row: Workflow, number: str) -> Revision | None:
     if found is None:
         raise Http404("No such revision.")
     return found
-
-
-def nodes(document: Json, component: str) -> Iterator[dict[str, Json]]:
-    """Every node of a component document that is of one type (agent, tool, team ...), outermost first."""
-    if isinstance(document, dict):
-        if document.get("component_type") == component:
-            yield document
-        for value in document.values():
-            yield from nodes(value, component)
-    elif isinstance(document, list):
-        for value in document:
-            yield from nodes(value, component)
 
 
 def _agents(body: dict[str, Json]) -> Iterator[dict[str, str]]:

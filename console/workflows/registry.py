@@ -6,7 +6,7 @@ A revision pins versions, so a version never changes; revoking one is the only t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from console.agents.limits import duration
 from console.agents.tools import ToolSpec
 from console.durable.steps import Safety
 from console.tenants import crypto
-from console.workflows import catalogue, http_tool, mcp_server
+from console.workflows import catalogue, http_tool, mcp_server, outline
 from console.workflows.catalogue import UnknownTool
 from console.workflows.models import Tool
 
@@ -74,20 +74,8 @@ def pinned(tenant_id: UUID, names: frozenset[str], off: bool) -> Registry | None
 
 def names(body: Mapping[str, Json]) -> frozenset[str]:
     """The catalogue's names of a kept body's tools; of an MCP server's, the server's."""
-    return frozenset(name.partition(".")[0] for name in _names(body.get("team")))
-
-
-def _names(node: Json) -> Iterator[str]:
-    if isinstance(node, dict):
-        if node.get("component_type") == "tool" and isinstance(node.get("config"), dict):
-            name = node["config"].get("catalogue")
-            if isinstance(name, str):
-                yield name
-        for value in node.values():
-            yield from _names(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _names(value)
+    pinned = (outline.config(tool).get("catalogue") for tool in outline.nodes(body.get("team"), "tool"))
+    return frozenset(name.partition(".")[0] for name in pinned if isinstance(name, str))
 
 
 def _specs(row: Tool) -> list[ToolSpec]:
