@@ -17,9 +17,9 @@ from console.runs import retries, waterfall
 from console.runs.actions import Refused, status_payload
 from console.runs.feed import run_topic
 from console.runs.models import TERMINAL, FeedEvent, FeedTopic, Run, Step
-from console.runs.reasons import ABOUT, StopReason
 from console.tenants import access, crypto
 from console.tenants.access import Actor, actor_of
+from console.workflows.reasons import ABOUT, StopReason
 
 _RUN = Run.objects.select_related("workflow__current", "revision")
 MESSAGES = 200  # of the feed, at first
@@ -103,4 +103,5 @@ def _buttons(actor: Actor, row: Run) -> dict[str, Any]:
             allowed = bool(retries.revision_for(row))
         except Refused:
             allowed = False
-    return {"may_cancel": may and not over, "may_retry": allowed}
+    may_keep = actor.role == "admin" and over and row.smoke_test_id is None
+    return {"may_cancel": may and not over, "may_retry": allowed, "may_keep": may_keep}

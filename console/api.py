@@ -32,6 +32,7 @@ from console.paging import BadCursor
 from console.runs import actions as run_actions
 from console.runs import topics
 from console.runs.api import router as runs
+from console.runs.smoke_api import router as smoke_tests
 from console.tenants import actions as tenant_actions
 from console.tenants.access import Actor
 from console.tenants.api import router as tenants
@@ -138,7 +139,7 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, workflows, tools, tenants):
+for each in (runs, approvals, workflows, smoke_tests, tools, tenants):
     api.add_router("", each)
 
 

@@ -12,9 +12,9 @@ from django.utils import timezone
 from approvals import actions as approvals
 from approvals import canary
 from console import queues
-from console.runs import actions, wakeups
-from console.runs.reasons import StopReason
+from console.runs import actions, smoke, wakeups
 from console.tenants.scopes import system_scope
+from console.workflows.reasons import StopReason
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _told: dict[str, float] = {}  # when a full queue was last spoken of
 
 def sweep() -> int:
     """Do all of it once; returns how many runs and requests were touched. Call outside any scope."""
-    return lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + canary.look()
+    return lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + canary.look() + smoke.look()
 
 
 def lost_wake_ups() -> int:

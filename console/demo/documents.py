@@ -13,13 +13,14 @@ MODEL = "gpt-4o-mini"  # a real name: with a real provider's credential the same
 
 @dataclass(frozen=True)
 class DemoWorkflow:
-    """A workflow to seed: its slug and names, the body of its revision, and an input to try it with."""
+    """A workflow to seed: its slug and names, the body of its revision, an input to try it with, and smoke tests."""
 
     slug: str
     name: str
     description: str
     body: Json
     example: str
+    smoke: tuple[Json, ...] = ()
 
 
 def component(kind: str, provider: str, config: Json, version: int = 1) -> Json:
@@ -287,6 +288,20 @@ WORKFLOWS = (
         "A planner, a clerk and a payer settle a refund. The payment waits for a person; above EUR 1,000 for two.",
         refund_desk(),
         "Refund order A-1001, 250 EUR, it arrived broken",
+        (
+            {
+                "name": "a small refund asks a person, and is paid",
+                "input": "Refund order A-1001, 250 EUR, it arrived broken",
+                "stubs": {"issue_refund": {"result": {"refund": "RF-TEST", "amount": 250.0, "currency": "EUR"}}},
+                "expect": {"tools": ["lookup_order", "check_policy", "issue_refund"], "asked": ["issue_refund"]},
+            },
+            {
+                "name": "nothing is paid when people say no",
+                "input": "Refund order A-1002, 1,250 EUR, wrong colour",
+                "decide": "reject",
+                "expect": {"tools": ["lookup_order", "check_policy"], "asked": ["issue_refund"]},
+            },
+        ),
     ),
     DemoWorkflow(
         "support-triage",

@@ -165,3 +165,5 @@ def _workflows(actor: Actor) -> None:
         about = f"{demo.description} For example: {demo.example}"
         workflow = workflows.create_workflow(actor, demo.slug, demo.name, description=about)
         workflows.create_revision(actor, workflow, demo.body)
+        if demo.smoke:
+            workflows.put_smoke(actor, workflow, {"required": False, "cases": list(demo.smoke)})

@@ -26,17 +26,18 @@ from console.hosting import lending
 from console.hosting.database import Database
 from console.hosting.gates import HostGates
 from console.hosting.purse import Purse
+from console.hosting.rehearsal import Rehearsal, StandIn
 from console.hosting.revisions import revision as _revision
 from console.hosting.revisions import today, tools
 from console.hosting.watching import Watcher
 from console.runs import actions, feed, record, spending, totals
 from console.runs.journal import PostgresJournal
 from console.runs.models import Run
-from console.runs.reasons import StopReason
 from console.runs.writer import JournalError, Writer
 from console.tenants import crypto
 from console.tenants.scopes import system_scope
-from console.workflows import registry
+from console.workflows import registry, smoke
+from console.workflows.reasons import StopReason
 from console.workflows.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Claimed:
     decided: dict[tuple[str, int], Decision | None] = field(default_factory=dict)  # about the gates that are open
     task: Json = None
     keys: dict[str, lending.Key] = field(default_factory=dict)
+    case: Mapping[str, Any] | None = None  # of the smoke test that the run is part of
     tools: Registry | None = None  # where the team needs more than the code's own
     cap: Decimal | None = None  # US dollars that the tenant may spend today
     fault: str = ""
@@ -81,7 +83,8 @@ class Turn:
         self.run_id = claimed.run.id
         self.token = claimed.token
         self.handle = engine.Handle()
-        self.gates = HostGates(means.database, claimed.run, claimed.wake, claimed.today, claimed.decided)
+        given = (means.database, claimed.run, claimed.wake, claimed.today, claimed.decided)
+        self.gates = HostGates(*given) if claimed.case is None else StandIn(claimed.case, *given)
         self.journal = PostgresJournal(means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read)
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
         self._timed_out = False
@@ -145,9 +148,10 @@ class Turn:
         purse = None
         if claimed.cap is not None:
             purse = Purse(self._means.database, claimed.run, claimed.token, claimed.cap).reserve
-        lent = lending.Lent(
-            body, claimed.keys, self._means.clients, self._means.breakers, claimed.run.tenant_id, purse, claimed.tools
-        )
+        means = (self._means.clients, self._means.breakers, claimed.run.tenant_id, purse, claimed.tools)
+        lent = lending.Lent(body, claimed.keys, *means)
+        if claimed.case is not None:
+            lent = Rehearsal(claimed.case, body, claimed.keys, *means)
         try:
             return await run_team(run, body=body, task=claimed.task, environment=lent, emit=self._watcher.message)
         except (ValueError, KeyError, TypeError, ImportError) as error:
@@ -198,7 +202,9 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
             claimed.steps = record.steps(run.id)
             claimed.task = crypto.unseal_json(run.tenant_id, "run.input", bytes(run.sealed_input))
             claimed.keys = lending.keys_for(run.tenant_id, run.revision.body)
-        except (crypto.SealError, ValueError) as error:
+            if run.smoke_test_id is not None:
+                claimed.case = smoke.case_for(run.smoke_test_id, run.smoke_case)
+        except (crypto.SealError, ValueError, LookupError) as error:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
         claimed.told, current, cap, left, off = _about(run)
         claimed.tools = registry.pinned(run.tenant_id, tools(run.revision_id), off)

@@ -32,13 +32,14 @@ from console.tenants import crypto
 from console.tenants.access import Actor, require
 from console.workflows import limits, rollouts
 from console.workflows.errors import Invalid
-from console.workflows.models import Revision, Workflow
+from console.workflows.models import Revision, SmokeTest, Workflow
 
 __all__ = [
     "AtLimit",
     "Claim",
     "Invalid",
     "Refused",
+    "Trial",
     "claim",
     "finish",
     "lose",
@@ -54,6 +55,15 @@ __all__ = [
 
 LEASE_S = 10
 _ENDED = tuple(str(status) for status in TERMINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A run is to test a revision, with a case of its smoke test."""
+
+    test: SmokeTest
+    revision: Revision
+    case: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +87,17 @@ def start(
     topic_source: str = "",
     metadata: Mapping[str, Any] | None = None,
     retry_of: Run | None = None,
+    trial: Trial | None = None,
 ) -> Run:
-    """Start a run of the workflow's current revision; the wake-up is sent on commit.
+    """Start a run of the workflow's current revision, or of the one on trial; the wake-up is sent on commit.
 
     Raises Invalid (field, message), AtLimit, and access.Forbidden: operators and admins start runs.
     """
     require(actor, "operator", "admin")
-    if workflow.current is None:
-        raise Invalid("workflow", f"{workflow.slug} has no revision yet")
     run_id = uuid4()
-    revision = rollouts.choose(workflow, run_id, topic_source) or workflow.current
+    revision = trial.revision if trial else rollouts.choose(workflow, run_id, topic_source) or workflow.current
+    if revision is None:
+        raise Invalid("workflow", f"{workflow.slug} has no revision yet")
     inputs.check(input, revision.body.get("input_schema"))
     admission.check(actor.tenant)
     run = _create(actor, workflow, revision, crypto.seal_json(actor.tenant.id, "run.input", input), inputs.title(input))
@@ -94,6 +105,8 @@ def start(
     run.topic_source = topic_source
     run.metadata = dict(metadata or {})
     run.retry_of = retry_of
+    if trial:
+        run.smoke_test, run.smoke_case = trial.test, trial.case
     run.save(force_insert=True)
     _begin(run, wakeups.queue_of(actor.tenant, workflow))
     audit.record(actor, "run.started", "run", run.id, workflow=workflow.slug, revision=revision.number)

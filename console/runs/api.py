@@ -104,7 +104,10 @@ class TimingsOut(Schema):
 
 
 class RunOut(Schema):
-    """``cost`` is US dollars as a decimal text; null when ``unpriced_steps`` of it have no known price."""
+    """``cost`` is US dollars as a decimal text; null when ``unpriced_steps`` of it have no known price.
+
+    ``smoke_test`` is the id of the test that the run is part of: in it no tool does anything. Lists leave such runs out.
+    """
 
     id: str
     workflow: str
@@ -122,6 +125,7 @@ class RunOut(Schema):
     metadata: dict[str, Json]
     started_by: str
     retry_of: str | None
+    smoke_test: str | None
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -201,7 +205,7 @@ def list_runs(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
 ) -> Any:
-    rows = access.all(_RUN, actor_of(request))
+    rows = access.all(_RUN, actor_of(request)).filter(smoke_test=None)
     if status:
         rows = rows.filter(status=status)
     if workflow:
@@ -290,6 +294,7 @@ def run_out(run: Run) -> dict[str, Json]:
         "metadata": run.metadata,
         "started_by": run.started_by_name,
         "retry_of": str(run.retry_of_id) if run.retry_of_id else None,
+        "smoke_test": str(run.smoke_test_id) if run.smoke_test_id else None,
         "created_at": run.created_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,

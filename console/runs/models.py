@@ -37,6 +37,11 @@ class Run(models.Model):
     started_by_id = models.UUIDField(null=True)  # by value: the starter never approves the run
     started_by_name = models.CharField(max_length=200, default="")
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
+    # Set in a run that only tests its revision: no tool does anything in it, and nobody is asked. See smoke.py.
+    smoke_test = models.ForeignKey(
+        "workflows.SmokeTest", null=True, on_delete=models.PROTECT, related_name="runs", db_index=False
+    )
+    smoke_case = models.CharField(max_length=80, blank=True, default="")
 
     # Lease and wake-up: see actions.claim, renew, park, wake.
     token = models.BigIntegerField(default=0)
@@ -78,6 +83,7 @@ class Run(models.Model):
             models.Index(fields=["ready_at"], name="run_ready", condition=models.Q(status="queued")),
             models.Index(fields=["lease_until"], name="run_leased", condition=models.Q(status="running")),
             models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),
+            models.Index(fields=["smoke_test"], name="run_smoke", condition=models.Q(smoke_test__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -19,12 +19,12 @@ from console import paging
 from console.durable.digest import expand
 from console.runs import actions, inputs, record
 from console.runs.models import TERMINAL, Run, RunStatus, StepPayload
-from console.runs.reasons import StopReason
 from console.templatetags.sayso import STATUS_WORDS
 from console.tenants import access, crypto
 from console.tenants.access import Actor, actor_of
 from console.tenants.models import Membership
 from console.workflows.models import Workflow
+from console.workflows.reasons import StopReason
 
 _LISTED = Run.objects.select_related("workflow", "revision").defer(
     "sealed_input", "sealed_result", "metadata", "revision__body", "workflow__description"
@@ -40,7 +40,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     filters = {
         name: request.GET.get(name, "").replace("\x00", "")[:200] for name in ("status", "workflow", "reason", "q")
     }
-    rows = access.all(_LISTED, actor)
+    rows = access.all(_LISTED, actor).filter(smoke_test=None)
     wanted = {"status": "status", "workflow": "workflow__slug", "reason": "stop_reason", "q": "title__icontains"}
     rows = rows.filter(**{wanted[name]: value for name, value in filters.items() if value})
     try:
@@ -156,7 +156,7 @@ def _counts(actor: Actor) -> dict[str, int]:
     """waiting, open and failed (in the last day)."""
     yesterday = timezone.now() - timedelta(days=1)
     lately = Q(status=RunStatus.FAILED, ended_at__gte=yesterday)
-    rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately)
+    rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately, smoke_test=None)
     return rows.aggregate(
         waiting=Count("id", filter=Q(status=RunStatus.WAITING)), open=Count("id", filter=~Q(status__in=TERMINAL)),
         failed=Count("id", filter=lately),

@@ -54,7 +54,7 @@ def hears(request: HttpRequest, slug: str) -> HttpResponse:
         reason = f"What {name} hears was changed."
         revision, _ = actions.create_revision(actor, workflow, _plain(body), reason=reason)
         return redirect(f"/workflows/{slug}/compare/?to={revision.number}")
-    runs = list(access.all(Run, actor).filter(workflow=workflow).order_by("-created_at")[:RUNS])
+    runs = list(access.all(Run, actor).filter(workflow=workflow, smoke_test=None).order_by("-created_at")[:RUNS])
     run = next((one for one in runs if str(one.pk) == given.get("run")), runs[0] if runs else None)
     filters = (body.get("filters") or {}).get(name) or []
     context = {

@@ -9,10 +9,10 @@ from django.db import connection
 
 from console.runs import spending
 from console.runs.models import TERMINAL, Run, Step
-from console.runs.reasons import StopReason
 from console.tenants import crypto
 from console.workflows import limits
 from console.workflows.models import Revision, Workflow
+from console.workflows.reasons import StopReason
 
 
 class Refused(Exception):
@@ -26,6 +26,8 @@ def revision_for(run: Run) -> Revision:
     """
     if run.status not in TERMINAL:
         raise Refused(f"The run is still {run.status}; only a run that has ended can be retried.")
+    if run.smoke_test_id is not None:
+        raise Refused("This run was part of a smoke test, in which nothing is done; run the whole test again.")
     try:
         reason = StopReason(run.stop_reason)
     except ValueError:

@@ -76,11 +76,7 @@ class Wall(Operation):
             f"CREATE POLICY system_wall ON {quoted} TO {SYSTEM} USING (true)",
         ):
             schema_editor.execute(sql)
-        for name, foreign_key, target in self._constraints(table, references):
-            schema_editor.execute(
-                f'ALTER TABLE {quoted} ADD CONSTRAINT "{name}" FOREIGN KEY ("tenant_id", "{foreign_key}")'
-                f' REFERENCES "{target}" ("tenant_id", "id") DEFERRABLE INITIALLY DEFERRED'
-            )
+        self._refer(schema_editor, quoted, self._constraints(table, references))
         if self.append_only:
             schema_editor.execute(
                 "CREATE OR REPLACE FUNCTION sayso_append_only() RETURNS trigger LANGUAGE plpgsql AS $$"
@@ -117,6 +113,13 @@ class Wall(Operation):
     def migration_name_fragment(self) -> str:
         return f"wall_{self.model.lower().replace('.', '_')}"
 
+    def _refer(self, schema_editor: Any, quoted: str, constraints: list[tuple[str, str, str]]) -> None:
+        for name, foreign_key, target in constraints:
+            schema_editor.execute(
+                f'ALTER TABLE {quoted} ADD CONSTRAINT "{name}" FOREIGN KEY ("tenant_id", "{foreign_key}")'
+                f' REFERENCES "{target}" ("tenant_id", "id") DEFERRABLE INITIALLY DEFERRED'
+            )
+
     def _resolve(self, app_label: str, state: Any) -> tuple[str, list[tuple[str, str]]]:
         """The table, and (column, table pointed at) for each reference."""
         model = _model(app_label, self.model, state)
@@ -132,6 +135,26 @@ class Wall(Operation):
             digest = hashlib.sha256(f"{table}.{column}.{target}".encode()).hexdigest()[:8]
             named.append((f"{table[:30]}_{column[:16]}_{digest}_wall", column, target))
         return named
+
+
+class Reference(Wall):
+    """The composite foreign keys alone, of columns that a walled table got later: ``Reference("Run", {column: model})``."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        table, references = self._resolve(app_label, to_state)
+        self._refer(schema_editor, schema_editor.quote_name(table), self._constraints(table, references))
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        table, references = self._resolve(app_label, from_state)
+        for name, _, _ in self._constraints(table, references):
+            schema_editor.execute(f'ALTER TABLE {schema_editor.quote_name(table)} DROP CONSTRAINT "{name}"')
+
+    def describe(self) -> str:
+        return f"Keep what {self.model} points at in its tenant"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"reference_{self.model.lower().replace('.', '_')}"
 
 
 def _model(app_label: str, name: str, state: Any) -> Any:

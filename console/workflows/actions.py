@@ -15,7 +15,7 @@ from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Credential, Tenant, TenantLimits
 from console.workflows import body as bodies
-from console.workflows import limits, registry, rollouts
+from console.workflows import limits, registry, rollouts, smoke
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Promotion, Revision, Rollout, Workflow
 
@@ -28,6 +28,7 @@ __all__ = [
     "promote",
     "put_limits",
     "put_queue",
+    "put_smoke",
     "roll_back",
 ]
 
@@ -59,8 +60,8 @@ def create_revision(
 ) -> tuple[Revision, list[Finding]]:
     """Make the next revision; runs that have begun keep theirs. Returns it with its findings.
 
-    New runs take it, unless ``promote`` is False: it can be promoted later. Raises Forbidden (admins configure),
-    Invalid, and Refused, with every fault of the body at once.
+    New runs take it, unless ``promote`` is False, or the workflow wants it to pass its smoke test first: it can be
+    promoted later. Raises Forbidden (admins configure), Invalid, and Refused, with every fault of the body at once.
     """
     access.require(actor, "admin")
     reason = _reason(reason)
@@ -92,7 +93,10 @@ def create_revision(
         revision=str(revision.id),
         reason=reason,
     )
-    if promote:
+    barrier = smoke.barrier(locked, revision) if promote else ""
+    if barrier:
+        findings.append(Finding("$", f"New runs do not take revision {revision.number} yet: it {barrier}.", "info"))
+    elif promote:
         _take(actor, locked, revision, "made", reason)
         workflow.current = revision
     return revision, findings
@@ -157,6 +161,22 @@ def put_limits(actor: Actor, value: Any, workflow: Workflow | None = None) -> di
     return kept
 
 
+def put_smoke(actor: Actor, workflow: Workflow, value: Any) -> smoke.Suite:
+    """Keep a workflow's smoke tests (see smoke.py). Raises Forbidden (admins configure), and Refused."""
+    access.require(actor, "admin")
+    found = smoke.faults(value)
+    if found:
+        raise Refused(found)
+    suite = smoke.Suite(bool(value.get("required")), value["cases"])
+    locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
+    smoke.keep(actor, locked, suite)
+    names = [case["name"] for case in suite.cases]
+    audit.record(
+        actor, "workflow.smoke", "workflow", locked.id, slug=locked.slug, required=suite.required, cases=names
+    )  # fmt: skip
+    return suite
+
+
 def put_queue(actor: Actor, queue: str, workflow: Workflow | None = None) -> str:
     """Name the queue of the workflow's runs, or of all the tenant's runs whose workflow names none; blank for none.
 
@@ -187,6 +207,9 @@ def promote(actor: Actor, workflow: Workflow, number: int, reason: str = "") -> 
     revision = access.get(Revision, actor, workflow=locked, number=number)
     if locked.current_id == revision.id:
         raise Invalid("number", f"new runs take revision {number} already")
+    barrier = smoke.barrier(locked, revision)
+    if barrier:
+        raise Invalid("number", f"cannot be {number}: revision {number} {barrier}")
     older = locked.current is not None and locked.current.number > number
     _take(actor, locked, revision, "rolled_back" if older else "promoted", reason)
     workflow.current = revision

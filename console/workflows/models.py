@@ -129,3 +129,52 @@ class Rollout(models.Model):
 
     def __str__(self) -> str:
         return f"{self.revision} of {self.workflow}"
+
+
+class SmokeSuite(models.Model):
+    """What a workflow's smoke tests are: see smoke.py. Cases are sealed: their inputs may be taken from real runs."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+", db_index=False)
+    required = models.BooleanField(default=False)  # before new runs take a revision
+    sealed_cases = models.BinaryField()
+    digest = models.CharField(max_length=64)  # of the cases: what has passed others has not passed these
+    updated_by = models.CharField(max_length=200)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "workflow"], name="smoke_suite_of_workflow")]
+
+    def __str__(self) -> str:
+        return f"smoke tests of {self.workflow_id}"
+
+
+class SmokeTest(models.Model):
+    """One revision, put through the cases of its workflow's suite as they were: running --> passed or failed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="smoke_tests")
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+    sealed_cases = models.BinaryField()
+    digest = models.CharField(max_length=64)
+    promote = models.BooleanField(default=False)  # when it passes
+    status = models.CharField(max_length=8, default="running")
+    sealed_outcomes = models.BinaryField(null=True)  # of each case: its name, its run, what was not as expected
+    note = models.CharField(max_length=500, blank=True, default="")  # what became of the promotion
+    started_by = models.CharField(max_length=200)
+    started_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "revision"], condition=models.Q(status="running"), name="one_smoke_test_at_a_time"
+            ),
+            models.UniqueConstraint(fields=["tenant", "id"], name="smoke_test_in_tenant"),
+        ]
+        indexes = [models.Index(fields=["tenant", "workflow", "-started_at"], name="smoke_tests_of_workflow")]
+
+    def __str__(self) -> str:
+        return f"smoke test of {self.revision_id}"

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from console.templatetags.sayso import duration
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.workflows import limits, registry
+from console.workflows import limits, registry, smoke
 from console.workflows.behaviour import behaviour
 from console.workflows.catalogue import UnknownTool
 from console.workflows.drawing import figures
@@ -30,7 +30,9 @@ def workflows(request: HttpRequest) -> HttpResponse:
     """Every workflow of the tenant."""
     actor = actor_of(request)
     rows = access.all(Workflow.objects.select_related("current"), actor)
-    found = list(rows.annotate(open_runs=Count("runs", filter=Q(runs__status__in=_OPEN))).order_by("name"))
+    found = list(
+        rows.annotate(open_runs=Count("runs", filter=Q(runs__status__in=_OPEN, runs__smoke_test=None))).order_by("name")
+    )
     tools = registry.of(actor.tenant.id)
     for one in found:
         first = behaviour(one.current.body, tools)[:1] if one.current else []
@@ -51,6 +53,7 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
         "workflow": row,
         "revision": revision,
         "is_current": revision is not None and revision.pk == row.current_id,
+        "barrier": smoke.barrier(row, revision) if revision is not None and revision.pk != row.current_id else "",
         "revisions": row.revisions.defer("body").order_by("-number")[:50],
         "behaviour": behaviour(body, tools) if revision else [],
         "tools": _tools(body, tools),

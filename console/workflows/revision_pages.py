@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.workflows import actions, rollouts
+from console.workflows import actions, rollouts, smoke
 from console.workflows.diff import diff
 from console.workflows.errors import Invalid
 from console.workflows.models import Promotion, Revision, Rollout, Workflow
@@ -37,6 +37,7 @@ def compare(request: HttpRequest, slug: str) -> HttpResponse:
         "promotions": access.all(Promotion.objects.select_related("revision", "previous"), actor)
         .filter(workflow=workflow)
         .order_by("-id")[:SHOWN],
+        "barrier": smoke.barrier(workflow, newer) if newer.pk != workflow.current_id else "",
         "may_promote": actor.role == "admin" and newer.pk != workflow.current_id,
         "error": request.GET.get("error", "")[:300],
     }

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from console.tenants import access
 from console.tenants.access import Actor
+from console.workflows import smoke
 from console.workflows.errors import Invalid
 from console.workflows.models import Revision, Rollout, Workflow
 
@@ -51,6 +52,9 @@ def start(actor: Actor, workflow: Workflow, wanted: Mapping[str, Json]) -> Rollo
         raise Invalid("revision", "is what new runs take already; try another one")
     if Rollout.objects.filter(tenant=actor.tenant, workflow=workflow, status="running").exists():
         raise Invalid("revision", "another canary is running; end it first")
+    barrier = smoke.barrier(workflow, revision)
+    if barrier:
+        raise Invalid("revision", barrier)
     return Rollout.objects.create(
         tenant=actor.tenant,
         workflow=workflow,

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 from console import sweeper
 from console.runs import actions, feed
 from console.runs.models import TERMINAL, Run
-from console.runs.reasons import StopReason
 from console.tenants.scopes import system_scope
+from console.workflows.reasons import StopReason
 
 from .conftest import House
 

@@ -12,9 +12,9 @@ from console.durable.steps import Kind, Safety, Status, Step
 from console.runs import actions, record
 from console.runs import models as rows
 from console.runs.models import Run
-from console.runs.reasons import ABOUT, StopReason
 from console.tenants import access, crypto
 from console.tenants.scopes import system_scope, tenant_scope
+from console.workflows.reasons import ABOUT, StopReason
 
 from .conftest import House
 

@@ -1,12 +1,12 @@
 """Why a run ended: one enum, with a sentence, a remedy, and what may be done about it.
 
-AutoGen's own words stay beside it in ``Run.stop_detail``.
+AutoGen's own words stay beside it in ``Run.stop_detail``. It is here because a workflow says what its runs should come to.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from console.runs.models import RunStatus
+COMPLETED, CANCELLED, FAILED = "completed", "cancelled", "failed"  # as a run's status has them
 
 
 class StopReason(StrEnum):
@@ -39,7 +39,7 @@ class About:
     """``sentence`` says what happened, ``remedy`` what to do next. ``limit`` names the limits whose raising allows a
     retry. ``abnormal`` reasons are counted as faults by dashboards and alerts; a person's no is not one."""
 
-    status: RunStatus
+    status: str
     sentence: str
     remedy: str = ""
     retryable: bool = False
@@ -48,85 +48,85 @@ class About:
 
 
 ABOUT: dict[StopReason, About] = {
-    StopReason.COMPLETED: About(RunStatus.COMPLETED, "The team finished its work.", abnormal=False),
+    StopReason.COMPLETED: About(COMPLETED, "The team finished its work.", abnormal=False),
     StopReason.CANCELLED: About(
-        RunStatus.CANCELLED,
+        CANCELLED,
         "An operator cancelled the run.",
         "Retry it to go on after the last good step.",
         retryable=True,
         abnormal=False,
     ),
     StopReason.TERMINATED: About(
-        RunStatus.CANCELLED,
+        CANCELLED,
         "A reviewer ended the run.",
         "Start a new run if the work is still wanted.",
         abnormal=False,
     ),
     StopReason.MAX_TURNS: About(
-        RunStatus.FAILED,
+        FAILED,
         "The team used up its turns before it was done.",
         "Raise max_turns in a new revision, then retry.",
         limit=("max_turns",),
     ),
     StopReason.TIMEOUT: About(
-        RunStatus.FAILED,
+        FAILED,
         "The run worked longer than its limit allows; waiting for people does not count.",
         "Raise run_timeout in a new revision, then retry.",
         limit=("run_timeout",),
     ),
     StopReason.BUDGET: About(
-        RunStatus.FAILED,
+        FAILED,
         "The run reached its limit of tokens or cost.",
         "Raise max_tokens or max_cost in a new revision, then retry.",
         limit=("max_tokens", "max_cost"),
     ),
     StopReason.REPETITION: About(
-        RunStatus.FAILED,
+        FAILED,
         "The team kept doing the same thing.",
         "Change the team's instructions in a new revision and start a new run.",
     ),
     StopReason.MODEL_ERROR: About(
-        RunStatus.FAILED,
+        FAILED,
         "A model did not give a usable answer.",
         "Check the credential and the provider, then retry: what was done is kept.",
         retryable=True,
     ),
     StopReason.TOOL_ERROR: About(
-        RunStatus.FAILED,
+        FAILED,
         "A tool failed.",
         "Check the tool, then retry: what was done is kept.",
         retryable=True,
     ),
     StopReason.REJECTED: About(
-        RunStatus.FAILED,
+        FAILED,
         "A reviewer rejected the result.",
         "A person said no, so the run cannot be retried; start a new one with what was learned.",
         abnormal=False,
     ),
     StopReason.EXPIRED: About(
-        RunStatus.FAILED,
+        FAILED,
         "Nobody decided in time.",
         "Retry it to ask again.",
         retryable=True,
     ),
     StopReason.INVALID_INPUT: About(
-        RunStatus.FAILED,
+        FAILED,
         "The run could not begin with what it was given.",
         "Correct the input or the workflow and start a new run.",
     ),
     StopReason.CONTRACT_VIOLATION: About(
-        RunStatus.FAILED,
+        FAILED,
         "The result does not fit the workflow's output contract.",
         "Change the team or the contract in a new revision and start a new run.",
     ),
     StopReason.WORKER_LOST: About(
-        RunStatus.FAILED,
+        FAILED,
         "Three workers in a row were lost while they held the run.",
         "Look into the workers' memory and logs, then retry: what was done is kept.",
         retryable=True,
     ),
     StopReason.DIVERGENCE: About(
-        RunStatus.FAILED,
+        FAILED,
         "On going on, the team did not ask for what it had asked before.",
         "The record is kept as it is; fork the run at a step before the difference.",
     ),
