@@ -69,8 +69,14 @@ def of(workflow: Workflow) -> Suite:
 
 
 def cases(row: SmokeSuite | SmokeTest) -> list[dict[str, Json]]:
-    """The cases of a suite, or those that a test was made of."""
-    found: list[dict[str, Json]] = crypto.unseal_json(row.tenant_id, SEALED, bytes(row.sealed_cases))
+    """The cases of a suite, or those that a test was made of, with their keys in the order in which people write them."""
+    return [_ordered(case) for case in crypto.unseal_json(row.tenant_id, SEALED, bytes(row.sealed_cases))]
+
+
+def _ordered(case: Mapping[str, Json]) -> dict[str, Json]:
+    found = {key: case[key] for key in _KEYS if key in case}
+    if "expect" in found:
+        found["expect"] = {key: found["expect"][key] for key in _EXPECT if key in found["expect"]}
     return found
 
 

@@ -65,6 +65,9 @@ def _talk(world: World) -> None:
         made = api.post("/api/v1/workflows/talk/revisions?promote=" + str(members == ["a"]).lower(), body)
         assert made.status_code == 201, made.content
     assert api.post("/api/v1/workflows/talk/canaries", {"revision": 2, "share": 10}).status_code == 201
+    case = {"name": "says hello", "input": "Hello", "expect": {"tools": []}}
+    assert api.put("/api/v1/workflows/talk/smoke", {"required": True, "cases": [case]}).status_code == 200
+    assert api.post("/api/v1/workflows/talk/revisions/2/smoke-tests").status_code == 202
 
 
 def _pages(world: World, run: str, request: str, question: str, rejected: str) -> list[tuple[Member | None, list[str]]]:
@@ -100,6 +103,7 @@ def _pages(world: World, run: str, request: str, question: str, rejected: str) -
                 "/workflows/import/",
                 "/workflows/talk/compare/?from=1&to=2",
                 "/workflows/talk/canary/",
+                "/workflows/talk/smoke/",
                 "/workflows/talk/hears/",
                 "/audit/",
             ],
