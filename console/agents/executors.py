@@ -25,6 +25,13 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+LANGUAGES = ("python", "sh", "bash")
+# As an agent that only executes code calls it: what such an agent is given says the language of each block.
+WITH_LANGUAGE: dict[str, Any] = {
+    **SCHEMA,
+    "properties": {**SCHEMA["properties"], "language": {"enum": list(LANGUAGES), "description": "Without it, Python."}},
+}
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -107,8 +114,8 @@ def state() -> str:
     return ""
 
 
-async def execute(bounds: Bounds, code: str) -> dict[str, Any]:
-    """Execute Python in a fresh container; its exit code and output. Raises Unavailable when there is no Docker."""
+async def execute(bounds: Bounds, code: str, language: str = "python") -> dict[str, Any]:
+    """Execute code in a fresh container; its exit code and output. Raises Unavailable when there is no Docker."""
     _bounds.set(bounds)
     make = _executor().DockerCommandLineCodeExecutor
     executor = make(image=bounds.image, timeout=max(1, int(bounds.seconds)), auto_remove=True)
@@ -117,7 +124,7 @@ async def execute(bounds: Bounds, code: str) -> dict[str, Any]:
     except Exception as error:
         raise Unavailable(f"Docker is not there, or has no image {bounds.image}: {clip(str(error), 300)}") from error
     try:
-        result = await executor.execute_code_blocks([CodeBlock(code=code, language="python")], CancellationToken())
+        result = await executor.execute_code_blocks([CodeBlock(code=code, language=language)], CancellationToken())
         return {"exit_code": result.exit_code, "output": result.output}
     finally:
         await asyncio.shield(executor.stop())

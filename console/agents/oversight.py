@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autogen_agentchat.messages import (
     BaseAgentEvent,
     BaseChatMessage,
     BaseTextChatMessage,
+    CodeExecutionEvent,
     TextMessage,
     ToolCallExecutionEvent,
 )
@@ -103,4 +104,6 @@ def _clean(message: AnyMessage) -> AnyMessage:
     if isinstance(message, ToolCallExecutionEvent) and any(_OPEN in result.content for result in message.content):
         results = [result.model_copy(update={"content": unquoted(result.content)}) for result in message.content]
         return message.model_copy(update={"content": results})
+    if isinstance(message, CodeExecutionEvent) and _OPEN in message.result.output:
+        return message.model_copy(update={"result": replace(message.result, output=unquoted(message.result.output))})
     return message

@@ -34,6 +34,7 @@ AGENTS = {
         "UserProxyAgent": "_user_proxy_agent",
         "MessageFilterAgent": "_message_filter_agent",
         "SocietyOfMindAgent": "_society_of_mind_agent",
+        "CodeExecutorAgent": "_code_executor_agent",
     }.items()
     for module in ("", f".{private}")
 }
@@ -65,6 +66,20 @@ TOOLS = {
     "autogen_ext.tools.mcp.StdioMcpToolAdapter": "McpAdapter",
     "autogen_ext.tools.mcp.SseMcpToolAdapter": "McpAdapter",
     "autogen_ext.tools.mcp.StreamableHttpMcpToolAdapter": "McpAdapter",
+}
+# Never made as they are, either: a code executor of the catalogue stands in for each.
+EXECUTORS = {
+    f"autogen_ext.code_executors.{module}.{name}": name
+    for module, name in (
+        ("docker", "DockerCommandLineCodeExecutor"),
+        ("docker._docker_code_executor", "DockerCommandLineCodeExecutor"),
+        ("local", "LocalCommandLineCodeExecutor"),
+        ("jupyter", "JupyterCodeExecutor"),
+        ("jupyter._jupyter_code_executor", "JupyterCodeExecutor"),
+        ("docker_jupyter", "DockerJupyterCodeExecutor"),
+        ("docker_jupyter._docker_jupyter", "DockerJupyterCodeExecutor"),
+        ("azure", "ACADynamicSessionsCodeExecutor"),
+    )
 }
 CONTEXTS = {
     f"autogen_core.model_context.{name}": name
@@ -114,7 +129,6 @@ _ALIASES = {
     "AzureOpenAIChatCompletionClient": f"{_OPENAI}.AzureOpenAIChatCompletionClient",
 }
 _REMEDIES = {
-    "autogen_agentchat.agents.CodeExecutorAgent": "Give an AssistantAgent a code executor of the catalogue as a tool.",
     "autogen_agentchat.conditions.FunctionalTermination": "It is code, and code of a document is never run.",
     "autogen_ext.models.": "Use OpenAIChatCompletionClient: a credential leads it to any OpenAI-compatible endpoint.",
     "autogen_ext.memory.": "Use ListMemory, or a tool of the catalogue that looks things up.",

@@ -93,10 +93,14 @@ class _Rewriter:
         config, name = dict(given), given["name"]
         if kind == "UserProxyAgent":
             return _person(path, name, config.get("description") or "A human user")
-        config["model_client"] = self._model(config["model_client"], f"{path}{name}/model", name)
+        if config.get("model_client"):
+            config["model_client"] = self._model(config["model_client"], f"{path}{name}/model", name)
         if config.get("model_context"):
             config["model_context"] = self._context(config["model_context"], path, name)
-        if kind == "SocietyOfMindAgent":
+        if kind == "CodeExecutorAgent":
+            config["code_executor"] = _executor(config["code_executor"], f"{path}{name}/code", name)
+            agent = {**_node("console.agents.coding.GovernedCoder", "agent"), "config": config}
+        elif kind == "SocietyOfMindAgent":
             config["team"] = self.team(config["team"], f"{path}{name}/")
             agent = {**_node("autogen_agentchat.agents.SocietyOfMindAgent", "agent"), "config": config}
         else:
@@ -124,7 +128,7 @@ class _Rewriter:
                 if tool["config"].keys() & {"agent", "team"}:
                     runners.append(self._runner(tool, overrides))
                     continue
-                pinned = {key: tool["config"][key] for key in ("name", "catalogue", "version", "description")}
+                pinned = _pinned(tool)
                 tools.append({**pinned, **_other(overrides, pinned["name"])})
             scope = f"{path}{agent}/tools" + ("" if not found else f"/{len(found) + 1}")
             if tools or not runners:
@@ -180,6 +184,15 @@ def _node(provider: str, component_type: str, **config: Any) -> Node:
 
 def _person(path: str, name: str, description: str = "A human user") -> Node:
     return _node("console.agents.participants.Person", "agent", name=name, description=description, path=path)
+
+
+def _pinned(tool: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tool["config"][key] for key in ("name", "catalogue", "version", "description")}
+
+
+def _executor(tool: Mapping[str, Any], scope: str, agent: str) -> Node:
+    provider = "console.agents.coding.JournaledExecutor"
+    return _node(provider, "code_executor", scope=scope, agent=agent, tool=_pinned(tool))
 
 
 def _other(overrides: Mapping[str, Any], name: str) -> dict[str, str]:

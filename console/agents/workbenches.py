@@ -84,20 +84,30 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         if spec is None:
             return answer(name, f"There is no tool {name!r}.", failed=True)
         given: Json = {} if arguments is None else arguments
+        try:
+            settled = await self.settle(name, spec, given, call_id or "")
+        except EffectFailed as failed:  # it ran out of time
+            return answer(name, f"{name} failed: {failed.error['message']}", failed=True)
+        return self._result(name, given, settled)
+
+    async def settle(self, name: str, spec: ToolSpec, given: Json, call_id: str) -> Settled:
+        """What comes of a call, and of whoever is asked about it. Raises EffectFailed when it runs out of time."""
         room, who = self._room, self._room.scope(self._config.scope)
         await room.notice(
             f"{who} calls", digest([name, given]), f"{self._config.agent} called {name} with the same arguments"
         )
         try:
-            settled = await self._effect(name, spec, given, call_id or "")
-        except EffectFailed as failed:  # it ran out of time
+            settled = await self._effect(name, spec, given, call_id)
+        except EffectFailed:
             await self._learn(who, True)
-            return answer(name, f"{name} failed: {failed.error['message']}", failed=True)
+            raise
         except Exception as error:  # a fault of ours: end the run with it, rather than hang the team
             await self._room.run.stop("tool_error", f"{name}: {type(error).__name__}: {clip(str(error), 300)}")
             raise
         await self._learn(who, settled.failed)
-        return self._result(name, given, settled)
+        if settled.decision is not None and settled.decision.verdict not in ("allow", "approve"):
+            room.spoken = True  # the team is told what a person said
+        return settled
 
     async def _learn(self, who: str, failed: bool) -> None:
         """Notice an error loop. A person's no is none: it is not a failure."""
@@ -158,7 +168,6 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         decision = settled.decision
         if decision is None or decision.verdict in ("allow", "approve"):
             return answer(name, as_text(settled.value), settled.failed)
-        self._room.spoken = True
         if decision.verdict in ("reject", "deny"):
             return answer(name, refusal(decision), failed=True)
         if decision.verdict == "edit":

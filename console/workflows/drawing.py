@@ -165,6 +165,8 @@ def _tools(config: Json, path: str, found: list[Figure], owner: str) -> Iterator
             yield str(bench.get("label") or "MCP server")
         for j, tool in enumerate(items(config_of(bench).get("tools"))):
             yield _tool(tool, f"{path}.config.workbench[{i}].config.tools[{j}]", found, owner)
+    if isinstance(config.get("code_executor"), dict):
+        yield "executes code"
     for i, tool in enumerate(items(config.get("tools"))):
         yield _tool(tool, f"{path}.config.tools[{i}]", found, owner)
 

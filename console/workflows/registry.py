@@ -123,7 +123,7 @@ def _code(name: str, version: int, config: dict[str, Json]) -> ToolSpec:
     )
 
     async def call(arguments: dict[str, Any], key: str) -> Json:
-        return await executors.execute(bounds, arguments["code"])
+        return await executors.execute(bounds, arguments["code"], arguments.get("language", "python"))
 
     return _spec(name, version, config, executors.SCHEMA, call)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from console.agents import executors
 from tests.agents.stage import Script, World, agent, at_most, mention, model, never, node, team, text_of
 
 ANY: dict[str, Any] = {"properties": {"what": {"type": "string"}}}
@@ -199,6 +200,45 @@ def structured() -> World:
     return with_tools({"a": answer}, document, "dig")
 
 
+PYTHON = "```python\nprint(6 * 7)\n```"
+
+
+def coder(name: str, **config: Any) -> dict[str, Any]:
+    """An agent as AutoGen writes it, with an executor of its own choice."""
+    executor = node(
+        "autogen_ext.code_executors.docker.DockerCommandLineCodeExecutor", "code_executor", image="python:3-slim"
+    )
+    provider = "autogen_agentchat.agents.CodeExecutorAgent"
+    return node(provider, "agent", name=name, code_executor=executor, **config)
+
+
+def with_executor(scripts: dict[str, Callable[[list[Any]], Any]], document: dict[str, Any], **facts: Any) -> World:
+    world = with_tools(scripts, document)
+    world.body["tools"] = {"CodeExecutor": "sandbox"}
+    world.give("sandbox", executors.SCHEMA, **{"result": {"exit_code": 0, "output": "42"}, **facts})
+    return world
+
+
+def executing() -> World:
+    """One writes code, and another only executes it."""
+
+    def writer(messages: list[Any]) -> Any:
+        return "TERMINATE" if any(text_of(message).startswith("42") for message in messages) else f"Try this:\n{PYTHON}"
+
+    document = team("RoundRobinGroupChat", agent("writer"), coder("terminal", sources=["writer"]))
+    return with_executor({"writer": writer}, document)
+
+
+def coding() -> World:
+    """One agent writes code, executes it, and says what came of it."""
+
+    def answer(messages: list[Any]) -> Any:
+        return "It is 42. TERMINATE" if any(text_of(message) == "42" for message in messages) else PYTHON
+
+    document = team("RoundRobinGroupChat", coder("b", model_client=model(), supported_languages=["python", "sh"]))
+    return with_executor({"b": answer}, document)
+
+
 def deep_swarm() -> World:
     """A Swarm inside a team, whose agent asks somebody outside."""
 
@@ -214,5 +254,5 @@ def deep_swarm() -> World:
 
 NESTED = [
     single, team_in_team, team_under_selector, societies, filtered, agents_as_tools, teams_as_tools, magentic,
-    remembering, structured,
+    remembering, structured, executing, coding,
 ]  # fmt: skip

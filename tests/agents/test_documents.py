@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from console.agents import executors
 from console.agents.documents import Finding, Refused, check, examine, normalise
 from console.agents.graphs import OrderedGraph
+from console.agents.tools import ToolSpec
 from console.durable.steps import Safety
 from tests.agents.stage import (
     Script,
@@ -179,7 +182,7 @@ def answers(schema: dict[str, Any], text: str | None = None) -> dict[str, Any]:
         "openai_chat_completion_client",
         "OpenAIChatCompletionClient",
         "autogen_ext.models.anthropic.AnthropicChatCompletionClient",
-        "autogen_agentchat.agents.CodeExecutorAgent",
+        "autogen_ext.agents.file_surfer.FileSurfer",
         "autogen_agentchat.teams.MagenticOneGroupChats",
         "console.agents.models.JournaledModel",
         "console.agents.workbenches.JournaledWorkbench",
@@ -472,3 +475,33 @@ def test_what_only_sounds_like_a_secret_is_none() -> None:
     schema = {"type": "object", "properties": {"password": {"type": "string"}}, "required": ["password"]}
     quiet = put(FIRST, f"{ASSISTANT}.structured_message_factory", answers(schema))
     assert not [finding for finding in check(quiet, {}, catalogue("sum")) if finding.level == "error"]
+
+
+def coding(**config: Any) -> dict[str, Any]:
+    executor = node(
+        "autogen_ext.code_executors.local.LocalCommandLineCodeExecutor", "code_executor", work_dir="/etc", timeout=9
+    )
+    return node(
+        "autogen_agentchat.agents.CodeExecutorAgent", "agent", **{"name": "coder", "code_executor": executor, **config}
+    )
+
+
+def sandbox() -> ToolSpec:
+    return replace(catalogue("sandbox")["sandbox"], schema=executors.SCHEMA)
+
+
+def test_what_executes_code_is_the_catalogues_and_never_the_documents() -> None:
+    where = "$.team.config.code_executor"
+    specs = {**catalogue("sum"), "sandbox": sandbox()}
+    _, [unmapped] = examine(coding(), {}, specs)
+    assert unmapped.path == where and "Code is never executed where a document says" in unmapped.message
+    _, [wrong] = examine(coding(), {"CodeExecutor": "sum"}, specs)
+    assert wrong.path == where and "sum is no code executor" in wrong.message
+    kept = normalise(coding(), {"CodeExecutor": "sandbox"}, specs)
+    assert "/etc" not in json.dumps(kept) and "Local" not in json.dumps(kept)
+    assert normalise(kept, {"CodeExecutor": "sandbox"}, specs) == normalise(kept, {}, specs) == kept
+    paths_of = [
+        found.path
+        for found in examine(coding(code_executor=None, supported_languages=["python", "pwsh"]), {}, specs)[1]
+    ]
+    assert where in paths_of and "$.team.config.supported_languages[1]" in paths_of

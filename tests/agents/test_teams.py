@@ -11,16 +11,29 @@ from typing import Any
 
 import pytest
 
-from console.agents import providers
+from console.agents import anatomy, providers
 from console.agents import team as teams
 from console.agents.limits import Limits
 from console.agents.oversight import Oversight
 from console.agents.rewrite import wrapped
 from console.agents.room import shortened
+from console.agents.tools import Unavailable
 from console.durable import failpoints
 from console.durable.memory import MemoryGates
 from console.durable.steps import Ask, Suspended, Verdict
-from tests.agents.nested import NESTED, agents_as_tools, deep_swarm, team_in_team, teams_as_tools, with_tools, worker
+from tests.agents.nested import (
+    NESTED,
+    PYTHON,
+    agents_as_tools,
+    coder,
+    deep_swarm,
+    executing,
+    team_in_team,
+    teams_as_tools,
+    with_executor,
+    with_tools,
+    worker,
+)
 from tests.agents.stage import (
     World,
     agent,
@@ -306,7 +319,7 @@ def test_every_kind_of_team_with_each_message_reviewed(build: Callable[[], World
     assert play(watched, last_first=True) == expected
     assert sorted(watched.done, key=repr) == sorted(plain.done, key=repr)
     reviewed = [step for step in watched.store.snapshot() if step.scope.endswith("/message")]
-    agents = {name for name in watched.models if name not in providers.SPEAKERS.values()}
+    agents = anatomy.names(watched.prepare()["team"]) - {*providers.SPEAKERS.values()}
     spoken = [m for m in watched.messages if m["source"] in agents and m["type"] in SPOKEN]
     assert len(reviewed) == len(spoken) > 0
     assert watched.asked == plain.asked
@@ -367,3 +380,55 @@ def test_a_long_path_is_shortened_and_stays_its_own() -> None:
     long = [shortened("x" * 300 + end) for end in ("a", "b")]
     assert long[0] != long[1] and all(len(scope) <= 240 for scope in long)
     assert shortened("a/model") == "a/model"
+
+
+def test_code_is_shown_edited_and_refused_before_it_is_executed() -> None:
+    world = executing()
+    (ask,) = world.parks()
+    assert (ask.kind, ask.tool, ask.agent, ask.scope) == ("tool", "sandbox", "terminal", "terminal/code/review")
+    assert ask.request["arguments"] == {"code": "print(6 * 7)\n"}
+    world.decide(ask, "edit", arguments={"code": "print(7 * 6)", "language": "python"}, reason="TERMINATE it")
+    assert world.go().value["stop_reason"] == "completed"
+    assert world.done == [("sandbox", {"code": "print(7 * 6)", "language": "python"})]
+    told = next(content for source, content in world.said() if source == "terminal")
+    assert told.startswith("42") and "code was print(6 * 7)" in told
+
+    world = executing()
+    (ask,) = world.parks()
+    world.decide(ask, "reject", reason="TERMINATE, not on my machine")
+    world.parks()  # its word ended nothing: the writer tries again
+    told = next(content for source, content in world.said() if source == "terminal")
+    assert told.startswith("A person refused this call.") and "not on my machine" in told and world.done == []
+
+
+def test_blocks_are_executed_one_by_one_up_to_the_first_that_fails() -> None:
+    def writer(messages: list[Any]) -> Any:
+        if any("went wrong" in text_of(message) for message in messages):
+            return "TERMINATE"
+        return "```python\n1\n```\n```sh\nls\n```\n```python\n2\n```"
+
+    document = team("RoundRobinGroupChat", agent("writer"), coder("terminal", sources=["writer"]))
+
+    async def call(arguments: dict[str, Any], key: str) -> Any:
+        world.done.append(("sandbox", arguments))
+        return {"exit_code": 1, "output": "it went wrong"} if "language" in arguments else "fine"
+
+    world = with_executor({"writer": writer}, document, approval="allow", call=call)
+    assert world.finishes()["stop_reason"] == "completed"
+    assert world.done == [("sandbox", {"code": "1\n"}), ("sandbox", {"code": "ls\n", "language": "sh"})]
+    told = next(content for source, content in world.said() if source == "terminal")
+    assert "POSIX exit code: 1" in told and told.endswith("fine\nit went wrong")
+
+
+def test_code_that_cannot_be_executed_is_said_so() -> None:
+    async def call(arguments: dict[str, Any], key: str) -> Any:
+        raise Unavailable("Docker is not there")
+
+    def writer(messages: list[Any]) -> Any:
+        return "TERMINATE" if any("Docker is not there" in text_of(message) for message in messages) else PYTHON
+
+    document = team("RoundRobinGroupChat", agent("writer"), coder("terminal", sources=["writer"]))
+    world = with_executor({"writer": writer}, document, approval="allow", call=call)
+    assert world.finishes()["stop_reason"] == "completed"
+    told = next(content for source, content in world.said() if source == "terminal")
+    assert told == "sandbox failed: Docker is not there"

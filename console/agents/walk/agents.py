@@ -1,14 +1,20 @@
-"""Agents: assistants, people, agents that hear only some of the talk, and teams that speak as one agent."""
+"""Agents: assistants, people, agents that execute code or hear only some of the talk, and teams that speak as one."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from autogen_agentchat.agents import AssistantAgent, MessageFilterAgent, SocietyOfMindAgent, UserProxyAgent
+from autogen_agentchat.agents import (
+    AssistantAgent,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
 from autogen_agentchat.base import Handoff
 from pydantic import ValidationError
 
-from console.agents import providers
+from console.agents import executors, providers
 from console.agents.walk.base import CODE, Node, first, node, plain, present
 from console.agents.walk.tools import Tools, bench, name_of
 
@@ -41,6 +47,8 @@ class Agents(Tools):
             return self._filter(config, path, depth)
         if kind == "SocietyOfMindAgent":
             return self._society(config, path, depth)
+        if kind == "CodeExecutorAgent":
+            return self._coder(config, path)
         version = given.get("component_version") or given.get("version") or 2
         if version not in (1, 2):
             self.say(f"{path}.component_version", f"Version {version} of AssistantAgent is not known.")
@@ -74,6 +82,22 @@ class Agents(Tools):
         if kept["team"] is None:
             return None
         return node("autogen_agentchat.agents.SocietyOfMindAgent", "agent", present({**rest, **kept}))
+
+    def _coder(self, config: Node, path: str) -> Node | None:
+        at = f"{path}.config"
+        kept: Node = {"code_executor": self.executor(config.get("code_executor"), f"{at}.code_executor")}
+        if config.get("model_client") is not None:
+            kept["model_client"] = self.model(config["model_client"], f"{at}.model_client")
+        if config.get("model_context") is not None:
+            kept["model_context"] = self.context(config["model_context"], f"{at}.model_context")
+        for i, language in enumerate(self._list(config, "supported_languages", at)):
+            if language not in executors.LANGUAGES:
+                known = ", ".join(executors.LANGUAGES)
+                self.say(f"{at}.supported_languages[{i}]", f"Only {known} can be executed here; leave others out.")
+        rest = self._schema(CodeExecutorAgent, {**config, **plain(kept)}, at)
+        if kept["code_executor"] is None:
+            return None
+        return node("autogen_agentchat.agents.CodeExecutorAgent", "agent", present({**rest, **kept}))
 
     def _assistant(self, config: Node, path: str, depth: int) -> Node:
         at = f"{path}.config"

@@ -7,10 +7,12 @@ from typing import Any
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core.tools import StaticWorkbench
 
-from console.agents import providers
+from console.agents import executors, providers
 from console.agents.tools import ToolSpec
 from console.agents.walk.base import Node, node, plain
 from console.agents.walk.parts import Parts
+
+EXECUTOR = "CodeExecutor"  # AutoGen's tool for code has this one name, and does not write it down
 
 
 class Tools(Parts):
@@ -57,8 +59,7 @@ class Tools(Parts):
         kind, config = found
         if kind in ("AgentTool", "TeamTool"):
             return self._runner(kind, config, path, depth)
-        # AutoGen's tool for code has one name only, and does not write it down.
-        name = "CodeExecutor" if kind == "PythonCodeExecutionTool" else self._own_name(kind, config)
+        name = EXECUTOR if kind == "PythonCodeExecutionTool" else self._own_name(kind, config)
         if not isinstance(name, str) or not name:
             self.say(f"{path}.config.name", "The tool has no name.")
             return None
@@ -74,6 +75,24 @@ class Tools(Parts):
         self.used.add(name)
         description = config.get("description")
         return pinned(name, spec, description if isinstance(description, str) else "")
+
+    def executor(self, given: Any, path: str) -> Node | None:
+        """What executes an agent's code: a code executor of the catalogue, whatever the document brings."""
+        own = given.get("provider") if isinstance(given, dict) else None
+        if own in providers.TOOLS:  # as it is kept
+            found = self.tool(given, path, 0)
+        elif self._component(given, path, providers.EXECUTORS, "a code executor") is None:
+            return None
+        elif EXECUTOR not in self._tools:
+            self._unmapped(EXECUTOR, path, "Code is never executed where a document says")
+            return None
+        else:
+            self.used.add(EXECUTOR)
+            found = pinned(EXECUTOR, self._tools[EXECUTOR])
+        if found is not None and self._catalogue[found["config"]["catalogue"]].schema != executors.SCHEMA:
+            self.say(path, f"{found['config']['catalogue']} is no code executor: map {EXECUTOR} to one of that kind.")
+            return None
+        return found
 
     def _own_name(self, kind: str, config: Node) -> Any:
         if kind == "McpAdapter":
