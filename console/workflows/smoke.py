@@ -23,6 +23,7 @@ from typing import Any
 from uuid import UUID
 
 import jsonschema
+from django.db.models import Q
 from jsonschema.exceptions import SchemaError
 
 from console.agents.documents import Finding
@@ -98,7 +99,10 @@ def barrier(workflow: Workflow, revision: Revision) -> str:
     """Why new runs must not take a revision yet; "" when they may. One that they took before may come back any time."""
     suite = SmokeSuite.objects.filter(tenant_id=workflow.tenant_id, workflow=workflow, required=True)
     wanted = suite.values_list("digest", flat=True).first()
-    if wanted is None or Promotion.objects.filter(tenant_id=workflow.tenant_id, revision=revision).exists():
+    if wanted is None:
+        return ""
+    was_live = Q(revision=revision) | Q(previous=revision)
+    if Promotion.objects.filter(was_live, tenant_id=workflow.tenant_id, workflow=workflow).exists():
         return ""
     tests = SmokeTest.objects.filter(tenant_id=workflow.tenant_id, revision=revision, digest=wanted)
     found = list(tests.order_by("-started_at").values_list("status", flat=True))
