@@ -262,6 +262,13 @@ def verdict_tone(value: str) -> str:
 
 
 @register.filter
+def ended(text: str) -> str:
+    """A text that another sentence may follow."""
+    text = str(text).strip()
+    return f"{text}." if text and text[-1].isalnum() else text
+
+
+@register.filter
 def safety_sentence(value: str) -> str:
     """What doing a tool's effect means, in words."""
     return {
