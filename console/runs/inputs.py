@@ -14,6 +14,7 @@ from referencing.exceptions import Unresolvable
 from console.workflows.errors import Invalid
 
 LIMIT = 64 * 1024  # bytes of the input as JSON
+DEEPEST = 100  # levels of it: whoever reads it afterwards does so by recursion
 
 
 def check(value: Any, schema: Mapping[str, Any] | None) -> None:
@@ -29,9 +30,11 @@ def check(value: Any, schema: Mapping[str, Any] | None) -> None:
 
 
 def check_size(value: Any) -> None:
-    """Raises Invalid unless ``value`` is JSON of at most 64 kB."""
+    """Raises Invalid unless ``value`` is JSON of at most 64 kB that can be kept: no half of a surrogate pair in it."""
+    if _deep(value):
+        raise Invalid("input", f"is nested more than {DEEPEST} levels deep")
     try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
     except (TypeError, ValueError) as error:
         raise Invalid("input", f"is not JSON: {error}") from error
     if size > LIMIT:
@@ -46,6 +49,17 @@ def title(value: Any) -> str:
     lines = str(text).replace("\x00", "").strip().splitlines()
     first = lines[0].strip() if lines else ""
     return first if len(first) <= 120 else first[:119] + "…"
+
+
+def _deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [one for each in level if isinstance(each, list) for one in each] + [
+            one for each in level if isinstance(each, dict) for one in each.values()
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _check_schema(value: Any, schema: Mapping[str, Any]) -> None:

@@ -86,6 +86,8 @@ def new(request: HttpRequest) -> HttpResponse:
             run = _start(actor, chosen, request.POST.get("input", ""))
         except actions.Invalid as fault:
             errors["workflow" if fault.field == "workflow" else "input"] = _sentence(fault)
+        except actions.AtLimit as limit:
+            errors["form"] = f"Nothing was started. {limit}"
         else:
             return redirect("run", run.pk)
     chosen = chosen or (workflows[0] if workflows else None)
@@ -99,7 +101,7 @@ def new(request: HttpRequest) -> HttpResponse:
         "errors": errors,
         "limit_kb": inputs.LIMIT // 1024,
     }
-    return render(request, "runs/new.html", context, status=422 if errors else 200)
+    return render(request, "runs/new.html", context, status=429 if "form" in errors else 422 if errors else 200)
 
 
 @require_POST
@@ -109,7 +111,7 @@ def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = access.get(Run.objects.select_related("workflow__current", "revision"), actor, pk=run_id)
     try:
         again = actions.retry(actor, run)
-    except actions.Refused as refusal:
+    except (actions.Refused, actions.AtLimit) as refusal:
         return redirect(f"/runs/{run.pk}/?" + urlencode({"refused": str(refusal)}))
     return redirect("run", again.pk)
 
@@ -142,7 +144,7 @@ def _start(actor: Actor, workflow: Workflow | None, text: str) -> Run:
     if workflow.current and workflow.current.body.get("input_schema"):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise actions.Invalid("input", f"is not JSON: {error}") from None
     return actions.start(actor, workflow, value)
 

@@ -15,8 +15,9 @@ from approvals.models import ApprovalRequest, Sighting
 from console.audit.models import AuditRecord
 from console.runs.models import Run
 from console.tenants.actions import add_member
+from console.tenants.models import TenantLimits
 from console.tenants.sessions import FAILURES
-from tests.approvals.desk import Desk, asking, refund
+from tests.approvals.desk import Desk, asking, make_desk, refund
 from tests.world import PASSWORD, World
 
 
@@ -182,6 +183,33 @@ def test_too_large_an_input_says_its_limit_and_keeps_the_text(desk: Desk, world:
     answer = world.northwind.operator.client.post("/runs/new/", {"workflow": "refund-desk", "input": "x" * 70_000})
     assert answer.status_code == 422
     assert "the limit is 65,536" in answer.content.decode() and "x" * 70_000 in answer.content.decode()
+
+
+def test_at_the_limit_the_form_and_the_retry_say_so(desk: Desk, world: World) -> None:
+    client, run = world.northwind.operator.client, desk.start()
+    with desk.house.scope():
+        Run.objects.filter(pk=run.pk).update(status="failed", stop_reason="model_error", ended_at=timezone.now())
+        TenantLimits.objects.create(tenant=desk.house.tenant, limits={"max_runs": 1})
+    desk.start()
+    answer = client.post("/runs/new/", {"workflow": "refund-desk", "input": "Refund order A-99"})
+    assert answer.status_code == 429 and "Refund order A-99" in answer.content.decode()
+    assert "Nothing was started. 1 runs are at work" in answer.content.decode()
+    again = client.post(f"/runs/{run.pk}/retry/", follow=True)
+    assert "1 runs are at work" in again.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("input", "said"),
+    [
+        ('{"a": "\\ud800"}', "is not JSON"),
+        ('{"a": ' * 200 + "1" + "}" * 200, "is nested more than 100 levels deep"),
+        ('{"a": ' * 9_000 + "1" + "}" * 9_000, "is not JSON"),
+    ],
+)
+def test_json_that_cannot_be_kept_is_refused_at_the_door(world: World, input: str, said: str) -> None:
+    make_desk(world.northwind, {"team": {}, "input_schema": {"type": "object"}}, "strict")
+    answer = world.northwind.operator.client.post("/runs/new/", {"workflow": "strict", "input": input})
+    assert answer.status_code == 422 and said in answer.content.decode()
 
 
 def test_addresses_that_make_no_sense(desk: Desk, world: World) -> None:
