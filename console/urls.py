@@ -8,7 +8,7 @@ from approvals import pages as queue_pages
 from approvals import run_pages
 from console.api import api
 from console.health import healthz, readyz
-from console.runs import limit_pages, preview_pages, smoke_pages
+from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
 from console.workflows import import_pages, revision_pages, tool_pages
@@ -42,6 +42,9 @@ urlpatterns = [
     path("runs/<uuid:run_id>/retry/", run_lists.retry, name="run-retry"),
     path("runs/<uuid:run_id>/keep/", smoke_pages.keep, name="run-keep"),
     path("runs/<uuid:run_id>/steps/<small:seq>/", run_lists.step, name="run-step"),
+    path("events/", topic_pages.events, name="events"),
+    path("events/new/", topic_pages.new, name="event-new"),
+    path("events/<uuid:key>/", topic_pages.event, name="event"),
     path("workflows/", workflow_pages.workflows, name="workflows"),
     path("workflows/import/", import_pages.import_team, name="workflow-import"),
     path("workflows/<slug:slug>/compare/", revision_pages.compare, name="workflow-compare"),
@@ -49,11 +52,13 @@ urlpatterns = [
     path("workflows/<slug:slug>/hears/", preview_pages.hears, name="workflow-hears"),
     path("workflows/<slug:slug>/smoke/", smoke_pages.smoke_tests, name="workflow-smoke"),
     path("workflows/<slug:slug>/promote/", revision_pages.promote, name="workflow-promote"),
+    path("workflows/<slug:slug>/queue/", workflow_pages.queue_form, name="workflow-queue"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
     path("tools/", tool_pages.tools, name="tools"),
     path("tools/<str:name>/", tool_pages.switch, name="tool-switch"),
     path("credentials/", tenant_pages.credentials, name="credentials"),
     path("limits/", limit_pages.limit_form, name="limits"),
     path("limits/<slug:slug>/", limit_pages.limit_form, name="workflow-limits"),
+    path("routing/", limit_pages.queue_form, name="routing"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]

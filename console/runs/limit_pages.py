@@ -1,4 +1,5 @@
-"""What runs may take: the form for the organisation's limits and a workflow's, beside what was spent today."""
+"""What runs may take: the form for the organisation's limits and a workflow's, beside what was spent today; and the queue
+in which the organisation's runs wait."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
+from console import queues
 from console.runs import spending
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
 from console.workflows import actions, limits
-from console.workflows.errors import Refused
+from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Workflow
 
 _HELP = {
@@ -36,25 +38,52 @@ def limit_form(request: HttpRequest, slug: str = "") -> HttpResponse:
     actor = actor_of(request)
     access.require(actor, "admin")
     workflow = access.get(Workflow, actor, slug=slug) if slug else None
-    names = limits.OF_RUN if workflow else limits.OF_TENANT
-    kept = workflow.limits if workflow else limits.of_tenant(actor.tenant.id)
-    typed, errors = {name: kept.get(name, "") for name in names}, {}
-    if request.method == "POST":
-        typed = {name: request.POST.get(name, "").strip() for name in names}
-        errors = _save(actor, typed, workflow)
-        if not errors:
-            return redirect(f"{request.path}?saved=1")
-    upper = limits.of_tenant(actor.tenant.id) if workflow else {}
-    context = {
+    if request.method != "POST":
+        return render(request, "runs/limits.html", _shown(actor, workflow) | {"saved": request.GET.get("saved", "")})
+    typed = {name: request.POST.get(name, "").strip() for name in _names(workflow)}
+    errors = _save(actor, typed, workflow)
+    if not errors:
+        return redirect(f"{request.path}?saved=1")
+    return render(request, "runs/limits.html", _shown(actor, workflow, typed, errors), status=422)
+
+
+@require_POST
+def queue_form(request: HttpRequest) -> HttpResponse:
+    """Name the queue in which the organisation's runs wait for a worker; nothing for the default one."""
+    actor = actor_of(request)
+    access.require(actor, "admin")
+    typed = request.POST.get("queue", "").strip()
+    try:
+        actions.put_queue(actor, typed)
+    except Invalid as fault:
+        context = _shown(actor) | {"queue_error": f"It {fault.message}.", "queue_typed": typed}
+        return render(request, "runs/limits.html", context, status=422)
+    return redirect("/limits/?saved=queue")
+
+
+def _names(workflow: Workflow | None) -> tuple[str, ...]:
+    return limits.OF_RUN if workflow else limits.OF_TENANT
+
+
+def _shown(
+    actor: Actor,
+    workflow: Workflow | None = None,
+    typed: dict[str, Any] | None = None,
+    errors: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """What the page shows; what was typed, and its faults by field, where that was refused."""
+    own = limits.of_tenant(actor.tenant.id)
+    kept, upper = (workflow.limits, own) if workflow else (own, {})
+    typed = typed or {name: kept.get(name, "") for name in _names(workflow)}
+    return {
         "section": "limits",
         "workflow": workflow,
-        "fields": [_field(name, typed, errors, upper) for name in names],
-        "errors": errors,
-        "saved": "saved" in request.GET,
+        "fields": [_field(name, typed, errors or {}, upper) for name in typed],
         "workflows": [] if workflow else access.all(Workflow, actor).order_by("name"),
-        **({} if workflow else _spent(actor, kept)),
+        "default_queue": queues.DEFAULT,
+        "queue_typed": actor.tenant.queue,
+        **({} if workflow else _spent(actor, own)),
     }
-    return render(request, "runs/limits.html", context, status=422 if errors else 200)
 
 
 def _save(actor: Actor, typed: dict[str, Any], workflow: Workflow | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ Call inside a tenant_scope. An exception that leaves it leaves nothing behind: n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -40,10 +40,14 @@ class Conflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What an event did: ``runs`` are {id, workflow}, ``refused`` {workflow, message} of those that took no such data."""
+    """What an event did: ``runs`` are {id, workflow}, ``refused`` {workflow, message} of those that took no such data.
+
+    ``again``: it had been published before, and this call started nothing.
+    """
 
     runs: list[dict[str, str]] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
+    again: bool = False
 
 
 def publish(actor: Actor, topic_type: str, event_id: str, source: str, data: Json) -> Published:
@@ -65,8 +69,9 @@ def publish(actor: Actor, topic_type: str, event_id: str, source: str, data: Jso
     if not _insert(event):
         return _kept(actor, event)
     published = _start_all(actor, event, data)
-    answer = crypto.seal_json(actor.tenant.id, "topic.answer", asdict(published))
-    TopicEvent.objects.filter(tenant=actor.tenant, pk=event.pk).update(sealed_answer=answer)
+    kept = {"runs": published.runs, "refused": published.refused}
+    sealed = crypto.seal_json(actor.tenant.id, "topic.answer", kept)
+    TopicEvent.objects.filter(tenant=actor.tenant, pk=event.pk).update(sealed_answer=sealed)
     audit.record(
         actor,
         "topic.published",
@@ -84,7 +89,8 @@ def faults(topic_type: str, event_id: str, source: str, data: Json) -> Iterator[
     """(field, message) of everything that is wrong with an event, by the API's names."""
     said = {"type": subscriptions.type_fault(topic_type), "data": data_fault(data)}
     for name, text in (("id", event_id), ("source", source)):
-        said[name] = None if 0 < len(text) <= LONGEST else f"must be 1 to {LONGEST} characters"
+        fits = 0 < len(text) <= LONGEST and "\x00" not in text
+        said[name] = None if fits else f"must be 1 to {LONGEST} characters"
     return ((name, message) for name, message in said.items() if message)
 
 
@@ -99,6 +105,11 @@ def data_fault(data: Json) -> str | None:
     except Invalid as fault:
         return fault.message
     return None
+
+
+def answer(event: TopicEvent) -> Published:
+    """What an event did, as its publisher was told."""
+    return Published(**crypto.unseal_json(event.tenant_id, "topic.answer", bytes(event.sealed_answer or b"")))
 
 
 def _insert(event: TopicEvent) -> bool:
@@ -129,7 +140,7 @@ def _kept(actor: Actor, event: TopicEvent) -> Published:
     kept = access.get(TopicEvent, actor, topic_type=event.topic_type, event_id=event.event_id)
     if kept.digest != event.digest:
         raise Conflict("An event with this id and another source or other data was published on this topic before.")
-    return Published(**crypto.unseal_json(actor.tenant.id, "topic.answer", bytes(kept.sealed_answer)))
+    return replace(answer(kept), again=True)
 
 
 def _start_all(actor: Actor, event: TopicEvent, data: Json) -> Published:

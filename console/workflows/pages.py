@@ -1,28 +1,33 @@
-"""Pages of workflows: which there are, and what each team may do without a person."""
+"""Pages of workflows: which there are, what each team may do without a person, what starts it and where its runs wait."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.dateparse import parse_duration
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
+from console import queues
 from console.templatetags.sayso import duration
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.workflows import limits, registry, smoke
+from console.workflows import actions, limits, registry, smoke
 from console.workflows.behaviour import behaviour
 from console.workflows.catalogue import UnknownTool
 from console.workflows.drawing import figures
+from console.workflows.errors import Invalid
 from console.workflows.models import Revision, Workflow
 from console.workflows.outline import nodes
 
 Json = Any
 _OPEN = ("queued", "running", "waiting")
+_LONG = timedelta(minutes=1)  # for a run to wait for a worker
 
 
 @require_safe
@@ -45,10 +50,29 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
     """One workflow: what its current revision, or an earlier one, lets the team do."""
     actor = actor_of(request)
     row = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
-    revision = _revision(row, request.GET.get("revision", ""))
+    context = _shown(actor, row, _revision(row, request.GET.get("revision", "")))
+    return render(request, "workflows/detail.html", {**context, "saved": request.GET.get("saved") == "queue"})
+
+
+@require_POST
+def queue_form(request: HttpRequest, slug: str) -> HttpResponse:
+    """Name the queue in which the workflow's runs wait for a worker; nothing for the organisation's."""
+    actor = actor_of(request)
+    access.require(actor, "admin")
+    row = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
+    typed = request.POST.get("queue", "").strip()
+    try:
+        actions.put_queue(actor, typed, row)
+    except Invalid as fault:
+        context = {**_shown(actor, row, row.current), "queue_error": f"It {fault.message}.", "queue_typed": typed}
+        return render(request, "workflows/detail.html", context, status=422)
+    return redirect(f"/workflows/{row.slug}/?saved=queue")
+
+
+def _shown(actor: Actor, row: Workflow, revision: Revision | None) -> dict[str, Any]:
     body = revision.body if revision else {}
     tools = registry.of(actor.tenant.id)
-    context = {
+    return {
         "section": "workflows",
         "workflow": row,
         "revision": revision,
@@ -66,8 +90,12 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
         "team_kind": str((body.get("team") or {}).get("provider", "")).rsplit(".", 1)[-1],
         "limits": _limits(actor, row, body),
         "may_start": actor.role in ("operator", "admin"),
+        "topics": (row.current.body.get("topics") or []) if row.current else [],
+        "queue": row.queue or actor.tenant.queue or queues.DEFAULT,
+        "queue_typed": row.queue,
+        "otherwise": actor.tenant.queue or queues.DEFAULT,
+        "queued_since": _queued_since(row),
     }
-    return render(request, "workflows/detail.html", context)
 
 
 def _revision(row: Workflow, number: str) -> Revision | None:
@@ -77,6 +105,12 @@ def _revision(row: Workflow, number: str) -> Revision | None:
     if found is None:
         raise Http404("No such revision.")
     return found
+
+
+def _queued_since(row: Workflow) -> datetime | None:
+    """Since when a run of it has waited for a worker, where that is long. Whether one listens, only workers can say."""
+    waiting = row.runs.filter(status="queued", ready_at__lt=timezone.now() - _LONG)
+    return waiting.order_by("ready_at").values_list("ready_at", flat=True).first()
 
 
 def _agents(body: dict[str, Json]) -> Iterator[dict[str, str]]:

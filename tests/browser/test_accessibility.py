@@ -9,8 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from console.runs.models import TopicEvent
 from tests.agents.stage import agent, team
-from tests.approvals.desk import Desk, asking, refund
+from tests.approvals.desk import Desk, asking, make_desk, refund
 from tests.world import Member, World
 
 Visit = Callable[..., Page]
@@ -35,9 +36,10 @@ def test_every_page_can_be_used_by_everybody(
     _, [rejected] = desk.waiting(refund(50.0))
     desk.decide(world.northwind.reviewer2, rejected, "reject", reason="Not within policy 4.2")
     _talk(world)
+    event = _event(world)
     look = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     wrong: dict[str, list[tuple[str, str, str]]] = {}
-    for who, paths in _pages(world, str(run.pk), str(request.pk), str(question.pk), str(rejected.pk)):
+    for who, paths in _pages(world, str(run.pk), str(request.pk), str(question.pk), str(rejected.pk), event):
         page = visit(who, paths[0], **look)
         for path in paths:
             page.goto(path)
@@ -61,6 +63,7 @@ def _talk(world: World) -> None:
         body = {
             "team": team("RoundRobinGroupChat", *[agent(name) for name in members]),
             "limits": {"max_turns": len(members)},
+            "topics": ["support_ticket", "billing_*"],
         }
         made = api.post("/api/v1/workflows/talk/revisions?promote=" + str(members == ["a"]).lower(), body)
         assert made.status_code == 201, made.content
@@ -70,7 +73,19 @@ def _talk(world: World) -> None:
     assert api.post("/api/v1/workflows/talk/revisions/2/smoke-tests").status_code == 202
 
 
-def _pages(world: World, run: str, request: str, question: str, rejected: str) -> list[tuple[Member | None, list[str]]]:
+def _event(world: World) -> str:
+    """The id of an event that started a run, and was refused by a workflow that takes other data."""
+    house = world.northwind
+    make_desk(house, {"team": {}, "topics": ["billing_*"], "input_schema": {"type": "object"}}, "strict")
+    body = {"id": "INV-2041", "source": "erp/invoices", "data": "It was charged twice"}
+    assert house.operator.api.post("/api/v1/topics/billing_invoice/events", body).status_code == 202
+    with house.scope():
+        return str(TopicEvent.objects.get().pk)
+
+
+def _pages(
+    world: World, run: str, request: str, question: str, rejected: str, event: str
+) -> list[tuple[Member | None, list[str]]]:
     house = world.northwind
     return [
         (None, ["/login/"]),
@@ -88,7 +103,17 @@ def _pages(world: World, run: str, request: str, question: str, rejected: str) -
         ),
         (
             house.operator,
-            ["/runs/", "/runs/?status=failed", f"/runs/{run}/", "/runs/new/?workflow=refund-desk", "/nowhere/"],
+            [
+                "/runs/",
+                "/runs/?status=failed",
+                f"/runs/{run}/",
+                "/runs/new/?workflow=refund-desk",
+                "/events/",
+                "/events/?type=none",
+                f"/events/{event}/?said=again",
+                "/events/new/",
+                "/nowhere/",
+            ],
         ),
         (
             house.admin,

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, Route, expect
 from console.durable.steps import Kind, Status
 from console.durable.steps import Step as Recorded
 from console.runs import feed, record
-from console.runs.models import Run, Step, StepPayload
-from tests.approvals.desk import Desk, refund
+from console.runs.models import Run, Step, StepPayload, TopicEvent
+from tests.approvals.desk import Desk, make_desk, refund
 from tests.browser.conftest import caught, intercept
 from tests.world import PASSWORD, World
 
@@ -145,6 +145,42 @@ def test_credentials_go_in_and_never_come_out(desk: Desk, world: World, visit: V
     assert "sk-secret-in-test" not in page.content()
 
 
+def test_an_event_is_published_and_its_run_is_watched(desk: Desk, world: World, visit: Visit) -> None:
+    make_desk(world.northwind, {"team": {}, "topics": ["support_*"]}, "triage")
+    page = stopped(visit(world.northwind.operator, "/events/"))
+    page.reload()
+    page.get_by_role("link", name="publish one").click()
+    page.get_by_label("Type of the topic").fill("support_ticket")
+    page.get_by_label("Id", exact=True).fill("mail-4711")
+    page.get_by_label("Source").fill("mail/ingrid@example.com")
+    page.get_by_label("a JSON object").check()
+    page.get_by_label("Data", exact=True).fill("[]")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#data-error")).to_contain_text("no object")
+    page.get_by_label("Data", exact=True).fill('{"subject": "Charged twice"}')
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_role("status").filter(has_text="Published")).to_contain_text("1 run started")
+    started = page.locator("#runs-live")
+    expect(started).to_contain_text("Queued")
+    with desk.house.scope():
+        Run.objects.update(status="completed", stop_reason="completed", ended_at=datetime.now(UTC))
+    page.clock.run_for(5000)
+    expect(started).to_contain_text("Completed")
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    started.get_by_role("link", name="Charged twice").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Charged twice")
+
+
+def test_a_fault_in_a_queue_is_where_one_looks(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.admin, "/limits/", viewport={"width": 1200, "height": 600})
+    page.get_by_label("Queue").fill("no spaces")
+    page.get_by_role("button", name="Save the queue").click()
+    expect(page.locator("#queue-error")).to_be_in_viewport()
+    page.get_by_label("Queue").fill("northwind")
+    page.get_by_role("button", name="Save the queue").click()
+    expect(page.get_by_role("status").filter(has_text="Saved")).to_be_in_viewport()
+
+
 def test_the_workflow_says_what_it_may_do(desk: Desk, world: World, visit: Visit) -> None:
     page = visit(world.northwind.admin, "/workflows/")
     page.get_by_role("link", name="Refund desk").click()
@@ -165,6 +201,7 @@ def test_dark_and_light_are_remembered(desk: Desk, world: World, visit: Visit) -
 def test_every_page_has_names_for_its_controls_and_fits(desk: Desk, world: World, visit: Visit, width: int) -> None:
     run, [request] = desk.waiting(refund(40.0, title="Refund €40.00 to " + "Donaudampfschifffahrtsgesellschaft" * 4))
     write_step(desk, run)
+    event = publish_long(world)
     page = visit(world.northwind.admin, "/queue/", viewport={"width": width, "height": 844})
     places = [
         f"/queue/{request.pk}/",
@@ -173,6 +210,10 @@ def test_every_page_has_names_for_its_controls_and_fits(desk: Desk, world: World
         "/runs/new/",
         "/workflows/",
         "/workflows/refund-desk/",
+        "/events/",
+        f"/events/{event}/",
+        "/events/new/",
+        "/limits/",
     ]
     for path in [*places, "/credentials/", "/audit/", "/nothing/here/"]:
         page.goto(path)
@@ -188,6 +229,16 @@ NAMELESS = """() => {
   return Array.from(document.querySelectorAll('a, button, input, select, textarea, summary')).filter(e => !named(e))
     .map(e => e.outerHTML).concat(ids.filter((id, i) => ids.indexOf(id) !== i));
 }"""
+
+
+def publish_long(world: World) -> str:
+    """The id of an event in which everything is as long as it may be and has no place to break."""
+    house, topic = world.northwind, "t" * 100
+    make_desk(house, {"team": {}, "topics": [topic], "input_schema": {"type": "object"}}, "w" * 80)
+    body = {"id": "i" * 200, "source": "s" * 200, "data": "d" * 300}
+    assert house.operator.api.post(f"/api/v1/topics/{topic}/events", body).status_code == 202
+    with house.scope():
+        return str(TopicEvent.objects.get().pk)
 
 
 def write_step(desk: Desk, run: Run) -> None:
