@@ -71,7 +71,7 @@ class TenantMiddleware:
             request.actor = actor_for(user, chosen)  # type: ignore[attr-defined]
             with scopes.tenant_scope(chosen.tenant_id):
                 response = self.get_response(request)
-                if response.status_code >= 500:
+                if response.status_code >= 400:  # a page that refuses has not done half of it, either
                     transaction.set_rollback(True)
                 return _kept_nowhere(response)
 

@@ -114,7 +114,9 @@ def test_the_scope_is_still_there_when_the_template_is_rendered(world):
     assert world.fabrikam.reviewer.client.get("/lazy/").content == b"beta;"
 
 
-@pytest.mark.parametrize(("how", "status"), [("well", 200), ("raises", 500), ("forbidden", 403), ("answers-500", 500)])
+@pytest.mark.parametrize(
+    ("how", "status"), [("well", 200), ("raises", 500), ("forbidden", 403), ("answers-422", 422), ("answers-500", 500)]
+)
 def test_a_failed_page_has_written_nothing(world, how, status):
     client = world.northwind.reviewer.client
     client.raise_request_exception = False

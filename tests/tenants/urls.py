@@ -38,7 +38,7 @@ def write(request: HttpRequest, how: str) -> HttpResponse:
         raise RuntimeError("a fault in a view")
     if how == "forbidden":
         raise access.Forbidden("not you")
-    return HttpResponse(status=500 if how == "answers-500" else 200)
+    return HttpResponse(status=int(how.removeprefix("answers-")) if how.startswith("answers-") else 200)
 
 
 def switch(request: HttpRequest, slug: str) -> HttpResponse:
