@@ -139,6 +139,7 @@ class TopicEvent(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "topic_type", "event_id"], name="topic_event_once"),
         ]
+        indexes = [models.Index(fields=["tenant", "-at", "-id"], name="topic_event_list")]
 
     def __str__(self) -> str:
         return f"{self.topic_type} {self.event_id}"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
@@ -37,8 +38,9 @@ SEALED = "smoke.outcomes"
 LIMIT = 50  # tests that one look ends
 
 
+@transaction.atomic
 def start(actor: Actor, workflow: Workflow, number: int, *, promote: bool = False) -> SmokeTest:
-    """Put a revision through its workflow's cases. ``promote``: new runs take it when it passes.
+    """Put a revision through its workflow's cases. ``promote``: new runs take it when it passes. All start, or none.
 
     Raises NotFound, Forbidden (operators and admins; admins alone promote), AtLimit, and Invalid, also for a case whose
     input the revision does not take.

@@ -135,6 +135,16 @@ def test_the_page_refuses_with_the_fault_beside_it(desk: Desk) -> None:
         assert SmokeSuite.objects.count() == 0
 
 
+def test_a_test_that_cannot_begin_leaves_nothing_behind(desk: Desk) -> None:
+    desk.house.admin.api.put(f"{API}/smoke", SUITE)
+    desk.house.admin.api.put("/api/v1/limits", {"max_runs": 1})  # room for the first of the two
+    answer = desk.house.operator.client.post(PAGE, {"do": "test", "number": "1"})
+    assert answer.status_code == 422 and "max_runs" in answer.content.decode()
+    problem(desk.house.operator.api.post(f"{API}/revisions/1/smoke-tests"), 429)
+    with desk.house.scope():
+        assert (SmokeTest.objects.count(), Run.objects.count()) == (0, 0)
+
+
 def test_a_revision_that_waits_for_its_test_says_so(desk: Desk) -> None:
     desk.house.admin.api.put(f"{API}/smoke", SUITE)
     with desk.house.scope():
