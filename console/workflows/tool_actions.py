@@ -36,12 +36,12 @@ def put_tool(actor: Actor, name: str, body: Any) -> Tool:
     if found:
         raise Refused(found)
     before = access.all(Tool, actor).select_for_update().filter(name=name).order_by("-version").first()
-    config = {key: body[key] for key in _KEPT if body.get(key) is not None}
+    config = config_of(body)
     secrets = _secrets(actor, body, config, before)
     if body["kind"] == "mcp":
         config["tools"] = _tools(body, config, secrets)
     if before is not None and before.revoked_at is None and before.kind == body["kind"] and before.config == config:
-        if secrets == _open(actor, before):
+        if secrets == opened(actor, before):
             return before
     tool = Tool.objects.create(
         tenant=actor.tenant,
@@ -85,15 +85,29 @@ def reinstate(actor: Actor, name: str) -> None:
     audit.record(actor, "tool.reinstated", "tool", name, name=name)
 
 
+def config_of(body: Mapping[str, Json]) -> dict[str, Json]:
+    """What of a registration without fault is kept as its version's config, but for a server's tools."""
+    return {key: body[key] for key in _KEPT if body.get(key) is not None}
+
+
+def judged(tool: Mapping[str, Json], own: Mapping[str, Json], config: Mapping[str, Json]) -> dict[str, Json]:
+    """One of a server's tools with what it may do: what is said of it itself, or else of the server."""
+    effect = own.get("effect") or config["effect"]
+    # Its own word, the server's, or a person unless it only reads.
+    approval = own.get("approval") or config.get("approval") or registry.default_approval(effect)
+    return {**tool, "effect": effect, "risk": own.get("risk") or config.get("risk") or "medium", "approval": approval}
+
+
 def _secrets(actor: Actor, body: Mapping[str, Json], config: Mapping[str, Json], before: Tool | None) -> dict[str, str]:
     given = body.get("headers") if body.get("headers") is not None else body.get("env")
     if given is not None:
         return dict(given)
     same = before is not None and all(before.config.get(key) == config.get(key) for key in ("url", "command"))
-    return _open(actor, before) if before is not None and same else {}
+    return opened(actor, before) if before is not None and same else {}
 
 
-def _open(actor: Actor, tool: Tool) -> dict[str, str]:
+def opened(actor: Actor, tool: Tool) -> dict[str, str]:
+    """A version's headers or environment, in the clear: names and values. Raises crypto.SealError."""
     if not tool.sealed_secrets:
         return {}
     return dict(crypto.unseal_json(actor.tenant.id, registry.SEALED, bytes(tool.sealed_secrets)))
@@ -115,18 +129,5 @@ def _tools(body: Mapping[str, Json], config: Mapping[str, Json], secrets: Mappin
     if found:
         raise Refused(found)
     return [
-        {
-            **tool,
-            "description": tool["description"][:1000],
-            "effect": own.get(tool["name"], {}).get("effect") or config["effect"],
-            "risk": own.get(tool["name"], {}).get("risk") or config.get("risk") or "medium",
-            "approval": _approval(own.get(tool["name"], {}), config),
-        }
-        for tool in listed
+        judged({**tool, "description": tool["description"][:1000]}, own.get(tool["name"]) or {}, config) for tool in listed
     ]
-
-
-def _approval(own: Mapping[str, Json], config: Mapping[str, Json]) -> str:
-    """Its own word, the server's, or a person unless it only reads."""
-    said = own.get("approval") or config.get("approval")
-    return said or registry.default_approval(own.get("effect") or config["effect"])
