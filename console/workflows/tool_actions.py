@@ -129,5 +129,6 @@ def _tools(body: Mapping[str, Json], config: Mapping[str, Json], secrets: Mappin
     if found:
         raise Refused(found)
     return [
-        judged({**tool, "description": tool["description"][:1000]}, own.get(tool["name"]) or {}, config) for tool in listed
+        judged({**tool, "description": tool["description"][:1000]}, own.get(tool["name"]) or {}, config)
+        for tool in listed
     ]
