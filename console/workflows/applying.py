@@ -170,11 +170,12 @@ def _make(work: Work, file: str, document: Json, workflow: Workflow) -> None:
     current = workflow.current
     with work.at(file):
         made, findings = actions.create_revision(work.actor, workflow, document, reason=work.reason)
-        before = f"revision {current.number}" if current else ""
-        work.changes.append(Change(file, "new runs take", before, f"revision {made.number}"))
+        taken = workflow.current == made  # or it has to pass its smoke test first
+        before = f"revision {current.number}" if current and taken else ""
+        work.changes.append(Change(file, "new runs take" if taken else "new", before, f"revision {made.number}"))
         work.changes += changes.of_bodies(file, current.body if current else {}, made.body)
         work.notes += [f"{file}: {finding.path}: {finding.message}" for finding in findings]
-        if tried is not None:
+        if tried is not None and taken:
             what = f"canary of revision {tried.revision.number}"
             work.changes.append(Change(file, what, "running", "stopped"))
 

@@ -582,6 +582,23 @@ def test_a_newer_tool_is_a_change_that_is_shown_once(world: World, folder: Path)
     assert "  Tools, send_sms of clerk version: 2 -> 3\n" in run("apply", folder)
 
 
+def test_a_revision_that_must_pass_its_smoke_test_first_waits(world: World, folder: Path) -> None:
+    workflow = make(world.northwind)
+    with world.northwind.scope():
+        actions.put_smoke(
+            world.northwind.system, workflow, {"required": True, "cases": [{"name": "one", "input": "1 + 1"}]}
+        )
+    run("export", folder)
+    edit(folder, REVISION, lambda it: it["limits"].update(max_turns=7))
+    told = run("apply", folder)
+    assert f"{REVISION}\n  new: (none) -> revision 2\n  Limits, max_turns: 20 -> 7\n" in told
+    assert "New runs do not take revision 2 yet" in told
+    with world.northwind.scope():
+        assert Workflow.objects.select_related("current").get().current.number == 1  # type: ignore[union-attr]
+    told = run("apply", folder)
+    assert "revision 2 says this, and waits to be promoted" in told and told.endswith("nothing to change\n")
+
+
 def test_a_new_rule_is_shown_whole(world: World, folder: Path) -> None:
     make(world.northwind)
     run("export", folder)
