@@ -137,7 +137,7 @@ def _aspects(work: Work, slug: str, document: Mapping[str, Json], found: Workflo
         if key in document and not same(before, value):
             with work.at(file, f"$.{key}"):
                 aspect.put(work.actor, found, value)
-                work.changes += changes.of_values(file, {key: before}, {key: value})
+                work.changes += changes.of_values(file, {key: aspect.told(before)}, {key: aspect.told(value)})
     return access.get(Workflow.objects.select_related("current"), work.actor, pk=found.pk)
 
 
@@ -170,7 +170,9 @@ def _make(work: Work, file: str, document: Json, workflow: Workflow) -> None:
     current = workflow.current
     with work.at(file):
         made, findings = actions.create_revision(work.actor, workflow, document, reason=work.reason)
-        taken = workflow.current == made  # or it has to pass its smoke test first
+        taken = workflow.current == made
+        if not taken:  # it has to pass its smoke test first
+            work.waiting.append(made)
         before = f"revision {current.number}" if current and taken else ""
         work.changes.append(Change(file, "new runs take" if taken else "new", before, f"revision {made.number}"))
         work.changes += changes.of_bodies(file, current.body if current else {}, made.body)

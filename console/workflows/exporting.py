@@ -13,7 +13,18 @@ from console.agents.leaks import MESSAGE, leaks
 from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Credential
-from console.workflows import actions, catalogue, files, limits, naming, outline, registry, tool_actions, tool_files
+from console.workflows import (
+    actions,
+    catalogue,
+    files,
+    limits,
+    naming,
+    outline,
+    registry,
+    smoke,
+    tool_actions,
+    tool_files,
+)
 from console.workflows.files import Documents, Fault, Faulty
 from console.workflows.models import Tool, Workflow
 
@@ -24,12 +35,14 @@ Json = Any
 class Aspect:
     """A key of workflow.json: what kind of value it takes, what a workflow has there, and how it is changed.
 
-    ``put`` raises Invalid or Refused; a JSON path in it starts at the value.
+    ``put`` raises Invalid or Refused; a JSON path in it starts at the value. ``told`` is the value as differences of it
+    are best told.
     """
 
     kind: type
     of: Callable[[Workflow], Json]
     put: Callable[[Actor, Workflow, Json], object]
+    told: Callable[[Json], Json] = lambda value: value
 
 
 def _put_limits(actor: Actor, workflow: Workflow, value: Json) -> None:
@@ -40,11 +53,18 @@ def _put_queue(actor: Actor, workflow: Workflow, value: Json) -> None:
     actions.put_queue(actor, value, workflow)
 
 
+def _by_name(suite: Json) -> Json:
+    """A suite of smoke tests, with its cases by their names."""
+    cases = [case for case in suite.get("cases") or [] if isinstance(case, dict)]
+    return {**suite, "cases": {str(case.get("name")): case for case in cases}}
+
+
 ASPECTS: Mapping[str, Aspect] = {
     "name": Aspect(str, lambda workflow: workflow.name, naming.put_name),
     "description": Aspect(str, lambda workflow: workflow.description, naming.put_description),
     "limits": Aspect(dict, lambda workflow: workflow.limits, _put_limits),
     "queue": Aspect(str, lambda workflow: workflow.queue, _put_queue),
+    "smoke": Aspect(dict, lambda workflow: smoke.of(workflow).plain(), actions.put_smoke, _by_name),
 }
 
 

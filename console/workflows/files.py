@@ -25,7 +25,7 @@ Documents = dict[str, Json]
 LAYOUT = """\
     sayso.json                         format, limits, queue, and credentials without their keys
     tools/<name>.json                  what PUT /api/v1/tools/<name> takes, with the names of its secrets
-    workflows/<slug>/workflow.json     name, description, limits, queue
+    workflows/<slug>/workflow.json     name, description, limits, queue, and smoke tests
     workflows/<slug>/revision.json     the current revision, as POST /api/v1/workflows/<slug>/revisions takes it
 """
 FORMAT = 1
@@ -40,7 +40,8 @@ _STAGE = ".sayso-export-"
 _FIRST = (
     "format", "name", "kind", "provider", "component_type", "version", "component_version", "label", "url", "command",
     "image", "title", "description", "owner", "type", "effect", "risk", "approval", "timeout", "match", "when",
-    "approvers", "limits", "queue", "credential", "credentials", "fallbacks", "oversight", "rules",
+    "approvers", "limits", "queue", "required", "cases", "input", "decide", "answer",
+    "credential", "credentials", "fallbacks", "oversight", "rules",
 )  # fmt: skip
 _LAST = ("input_schema", "output_contract", "schema", "tools", "secrets", "revoked", "config", "team")
 _RANK = {**{key: i for i, key in enumerate(_FIRST)}, **{key: 1000 + i for i, key in enumerate(_LAST)}}

@@ -10,11 +10,13 @@ from console.tenants.access import Actor
 from console.workflows.changes import Change
 from console.workflows.errors import Invalid, Refused
 from console.workflows.files import Documents, Fault
+from console.workflows.models import Revision
 
 
 @dataclass
 class Work:
-    """One apply: who does it, from what, and what came of it so far. ``notes`` are for people, and change nothing."""
+    """One apply: who does it, from what, and what came of it so far. ``notes`` are for people, and change nothing;
+    ``waiting`` are revisions that were made, and must pass their smoke tests before new runs take them."""
 
     actor: Actor
     documents: Documents
@@ -22,6 +24,7 @@ class Work:
     faults: list[Fault]
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    waiting: list[Revision] = field(default_factory=list)
 
     @contextmanager
     def at(self, file: str, path: str = "$") -> Iterator[None]:

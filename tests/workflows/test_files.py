@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from console.audit.models import AuditRecord
 from console.demo.documents import WORKFLOWS
 from console.management.commands import apply as applying
+from console.runs import smoke
+from console.runs.models import Run
 from console.tenants import actions as tenants
 from console.tenants.models import Credential, Tenant
 from console.tenants.scopes import system_scope
 from console.workflows import actions, changes, files, tool_actions, tool_files
-from console.workflows.models import Revision, Tool, Workflow
+from console.workflows.models import Revision, SmokeTest, Tool, Workflow
 from tests.agents.stage import agent, team
 from tests.studio import code
 from tests.world import House, World
@@ -139,6 +141,9 @@ def full(house: House) -> None:
         actions.put_limits(house.system, {"max_turns": 40, "max_cost": "5.00", "max_runs": 9})
         actions.put_limits(house.system, {"max_turns": 30, "run_timeout": "PT10M"}, workflow)
         actions.put_queue(house.system, "payments", workflow)
+        actions.put_smoke(
+            house.system, workflow, {"required": False, "cases": [{"name": "one", "input": {"b": 1, "a": 2}}]}
+        )
         actions.put_queue(house.system, "northwind")
         tool_actions.put_tool(house.system, "send_sms", {**SMS, "headers": {"Authorization": CANARY, "X-Key": CANARY}})
         tool_actions.put_tool(house.system, "old_sms", {**SMS, "title": "Write {text} — größer", "timeout": "PT5S"})
@@ -590,13 +595,51 @@ def test_a_revision_that_must_pass_its_smoke_test_first_waits(world: World, fold
         )
     run("export", folder)
     edit(folder, REVISION, lambda it: it["limits"].update(max_turns=7))
+    before = everything()
+    assert f"note: {REVISION}: its smoke test would be started" in run("apply", folder, dry_run=True)
+    assert everything() == before
     told = run("apply", folder)
     assert f"{REVISION}\n  new: (none) -> revision 2\n  Limits, max_turns: 20 -> 7\n" in told
-    assert "New runs do not take revision 2 yet" in told
+    assert "New runs do not take revision 2 yet" in told and "its smoke test is started" in told
     with world.northwind.scope():
         assert Workflow.objects.select_related("current").get().current.number == 1  # type: ignore[union-attr]
+        test = SmokeTest.objects.select_related("revision").get()
+        assert (test.revision.number, test.promote, test.runs.count()) == (2, True, 1)
     told = run("apply", folder)
     assert "revision 2 says this, and waits to be promoted" in told and told.endswith("nothing to change\n")
+    with world.northwind.scope():
+        Run.objects.update(status="completed", stop_reason="completed")
+    assert smoke.look() == 1
+    assert "waits" not in run("apply", folder)
+
+
+def test_smoke_tests_are_kept_shown_by_their_names_and_checked(world: World, folder: Path) -> None:
+    workflow = make(world.northwind)
+    suite = {"required": False, "cases": [{"name": "one", "input": "1 + 1", "expect": {"tools": ["calculator"]}}]}
+    with world.northwind.scope():
+        actions.put_smoke(world.northwind.system, workflow, suite)
+    run("export", folder)
+    assert json.loads((folder / DESK).read_text())["smoke"] == suite
+    edit(folder, DESK, lambda it: it["smoke"]["cases"][0].update(input="2 + 2"))
+    edit(folder, DESK, lambda it: it["smoke"]["cases"].append({"name": "two", "input": "3"}))
+    told = run("apply", folder)
+    assert "  smoke.cases.one.input: 1 + 1 -> 2 + 2\n  smoke.cases.two.name: (none) -> two\n" in told
+    assert audited(world.northwind)[-1] == "workflow.smoke"
+    edit(folder, DESK, lambda it: it["smoke"]["cases"][1].update(input=""))
+    assert f"{DESK}: $.smoke.cases[1].input: is missing" in refused("apply", folder)
+    edit(folder, DESK, lambda it: it.update(smoke=[]))
+    assert f"{DESK}: $.smoke: must be an object" in refused("apply", folder)
+
+
+def test_a_smoke_test_that_cannot_begin_undoes_everything(world: World, folder: Path) -> None:
+    workflow = make(world.northwind)
+    with world.northwind.scope():
+        actions.put_smoke(
+            world.northwind.system, workflow, {"required": True, "cases": [{"name": "one", "input": "1"}]}
+        )
+    run("export", folder)
+    edit(folder, REVISION, lambda it: it.update(input_schema={"type": "object"}))
+    assert f"{REVISION}: cannot be tested: cases[0].input '1' is not of type 'object'" in refused("apply", folder)
 
 
 def test_a_new_rule_is_shown_whole(world: World, folder: Path) -> None:

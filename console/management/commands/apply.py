@@ -9,10 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from console.management import choosing
+from console.runs import smoke
+from console.runs.admission import AtLimit
 from console.tenants import access
 from console.tenants.models import Tenant
 from console.tenants.scopes import tenant_scope
 from console.workflows import applying, changes, files
+from console.workflows.errors import Invalid
 
 _ABOUT = """\
 First every file is read and checked; every fault is told, and where there is one, nothing is changed. Then the
@@ -71,6 +74,7 @@ class Command(BaseCommand):
                     self._tell(work)
                 elif work.changes != shown:
                     raise CommandError("meanwhile something else was changed: look again. Nothing was changed")
+                self._test(work, "would be" if rehearsal else "is")
                 if rehearsal:
                     transaction.set_rollback(True)
         except files.Faulty as refusal:
@@ -80,6 +84,20 @@ class Command(BaseCommand):
         if work.changes and not rehearsal:
             self.stdout.write(f"{tenant.slug}: {_counted(work.changes)} made")
         return work.changes
+
+    def _test(self, work: applying.Work, how: str) -> None:
+        """Put what must pass a smoke test before it goes live through it. Raises Faulty."""
+        for revision in work.waiting:
+            file = files.revision_file(revision.workflow.slug)
+            try:
+                smoke.start(work.actor, revision.workflow, revision.number, promote=True)
+            except Invalid as fault:
+                raise files.Faulty(
+                    [files.Fault(file, "", f"cannot be tested: {fault.field} {fault.message}")]
+                ) from fault
+            except AtLimit as limit:
+                raise files.Faulty([files.Fault(file, "", f"cannot be tested now: {limit}")]) from limit
+            self.stdout.write(f"note: {file}: its smoke test {how} started; new runs take it when it has passed")
 
     def _tell(self, work: applying.Work) -> None:
         for line in changes.report(work.changes):
