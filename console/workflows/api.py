@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from console import paging, queues
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.workflows import actions, limits
+from console.workflows import actions, limits, naming
 from console.workflows.diff import diff
 from console.workflows.models import Revision, Rollout, Workflow
 
@@ -39,6 +39,16 @@ class WorkflowOut(Schema):
     revision: int | None
     queue: str
     created_at: datetime
+
+
+class WorkflowPut(Schema):
+    """What is left out stays. ``queue`` is a name of letters, digits, hyphens and dots, or blank for none of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    description: str | None = None
+    queue: str | None = None
 
 
 class QueueIn(Schema):
@@ -183,11 +193,17 @@ def get_workflow(request: HttpRequest, slug: str) -> Any:
     return _workflow_out(_workflow(actor_of(request), slug))
 
 
-@router.put("/workflows/{slug}", response=WorkflowOut, summary="Name the queue in which its runs wait for a worker")
-def put_workflow(request: HttpRequest, slug: str, body: QueueIn) -> Any:
+@router.put("/workflows/{slug}", response=WorkflowOut, summary="Rename it, describe it, or name its queue")
+def put_workflow(request: HttpRequest, slug: str, body: WorkflowPut) -> Any:
     actor = actor_of(request)
     workflow = _workflow(actor, slug)
-    actions.put_queue(actor, body.queue, workflow)
+    access.require(actor, "admin")
+    if body.name is not None:
+        naming.put_name(actor, workflow, body.name)
+    if body.description is not None:
+        naming.put_description(actor, workflow, body.description)
+    if body.queue is not None:
+        actions.put_queue(actor, body.queue, workflow)
     return _workflow_out(workflow)
 
 

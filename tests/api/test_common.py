@@ -11,54 +11,101 @@ import pytest
 from django.test import Client
 
 from approvals.models import ApprovalRequest
+from console.runs import smoke
 from console.runs.models import Run
 from tests.api.problems import problem
+from tests.api.test_workflows import TEAM
 from tests.approvals.desk import Desk, refund
 from tests.world import Api, World
 
 UUID = "7a4e5bd4-2f3c-4a0e-9a39-0f6fd1b7d3f1"
 
+ALL = {"reviewer", "operator", "admin"}
+SMS = {"kind": "http", "url": "https://sms.example.com/send", "schema": {"type": "object"}, "effect": "neither"}
+
 # (method, address, roles that may, a body that is right)
 CALLS: list[tuple[str, str, set[str], Any]] = [
     ("post", "runs", {"operator", "admin"}, {"workflow": "refund-desk", "input": "Refund order A-17"}),
-    ("get", "runs", {"reviewer", "operator", "admin"}, None),
-    ("get", "runs/{run}", {"reviewer", "operator", "admin"}, None),
-    ("get", "runs/{run}/messages", {"reviewer", "operator", "admin"}, None),
-    ("get", "runs/{run}/steps", {"reviewer", "operator", "admin"}, None),
+    ("get", "runs", ALL, None),
+    ("get", "runs/{run}", ALL, None),
+    ("get", "runs/{run}/messages", ALL, None),
+    ("get", "runs/{run}/steps", ALL, None),
     ("post", "runs/{run}/cancel", {"operator", "admin"}, None),
     ("post", "runs/{ended}/retry", {"operator", "admin"}, None),
     ("post", "topics/{type}/events", {"operator", "admin"}, {"id": "e-1", "source": "s", "data": "x"}),
-    ("get", "approvals", {"reviewer", "operator", "admin"}, None),
-    ("get", "approvals/{request}", {"reviewer", "operator", "admin"}, None),
+    ("get", "approvals", ALL, None),
+    ("get", "approvals/{request}", ALL, None),
     ("post", "approvals/{request}/decisions", {"reviewer"}, {"verdict": "approve"}),
-    ("get", "workflows", {"reviewer", "operator", "admin"}, None),
+    ("get", "workflows", ALL, None),
     ("post", "workflows", {"admin"}, {"slug": "new", "name": "New"}),
-    ("get", "workflows/refund-desk", {"reviewer", "operator", "admin"}, None),
+    ("get", "workflows/refund-desk", ALL, None),
     ("put", "workflows/refund-desk", {"admin"}, {"queue": "payments"}),
-    ("get", "routing", {"reviewer", "operator", "admin"}, None),
+    ("get", "routing", ALL, None),
     ("put", "routing", {"admin"}, {"queue": "northwind"}),
-    ("get", "workflows/refund-desk/revisions", {"reviewer", "operator", "admin"}, None),
+    ("get", "limits", ALL, None),
+    ("put", "limits", {"admin"}, {"max_turns": 9}),
+    ("get", "workflows/refund-desk/limits", ALL, None),
+    ("put", "workflows/refund-desk/limits", {"admin"}, {"max_turns": 9}),
+    ("get", "workflows/refund-desk/revisions", ALL, None),
+    ("post", "workflows/refund-desk/revisions", {"admin"}, {"team": TEAM}),
+    ("get", "workflows/refund-desk/revisions/2", ALL, None),
+    ("get", "workflows/refund-desk/diff?older=1&newer=2", ALL, None),
+    ("post", "workflows/refund-desk/promote", {"admin"}, {"number": 2}),
+    ("post", "workflows/refund-desk/rollback", {"admin"}, None),
+    ("get", "workflows/refund-desk/canaries", ALL, None),
+    ("post", "workflows/refund-desk/canaries", {"admin"}, {"revision": 2, "share": 5}),
+    ("post", "workflows/refund-desk/canaries/end", {"admin"}, {"promote": False}),
+    ("get", "workflows/refund-desk/smoke", ALL, None),
+    ("put", "workflows/refund-desk/smoke", {"admin"}, {"cases": []}),
+    ("post", "workflows/refund-desk/revisions/2/smoke-tests", {"operator", "admin"}, None),
+    ("get", "workflows/refund-desk/smoke-tests", ALL, None),
+    ("get", "workflows/refund-desk/smoke-tests/{test}", ALL, None),
+    ("get", "tools", ALL, None),
+    ("get", "tools/send_sms", ALL, None),
+    ("put", "tools/send_sms", {"admin"}, {**SMS, "risk": "low"}),
+    ("post", "tools/send_sms/revoke", {"admin"}, None),
+    ("post", "tools/send_sms/reinstate", {"admin"}, None),
+    ("get", "credentials", {"admin"}, None),
     ("get", "credentials/default", {"admin"}, None),
     ("put", "credentials/default", {"admin"}, {"provider": "openai", "api_key": "sk-new"}),
-    ("get", "me", {"reviewer", "operator", "admin"}, None),
+    ("get", "me", ALL, None),
 ]
 NAMED = [pytest.param(*call, id=f"{call[0]} {call[1]}") for call in CALLS]
 OBJECTS = [
-    *(call for call in CALLS if ("{" in call[1] or "/" in call[1]) and "topics" not in call[1]),  # they are nobody's
-    ("post", "workflows/refund-desk/revisions", {"admin"}, {"team": {}}),
-]
+    call for call in CALLS if ("{" in call[1] or "/" in call[1]) and "topics" not in call[1]
+]  # they are nobody's
+OWN = ("credentials/default", "tools/send_sms")  # what a PUT makes for whoever puts it
 
 
 @pytest.fixture
 def place(desk: Desk) -> dict[str, str]:
-    """Ids to fill the addresses with: a waiting run, its request, a run that was cancelled, and a credential."""
+    """Ids to fill the addresses with: a waiting run, its request, a run that was cancelled, a smoke test that has ended.
+    There are a second revision, a tool, and a credential, too."""
     run, [request] = desk.waiting(refund())
     ended = desk.start()
-    house = desk.house
+    house, admin = desk.house, desk.house.admin.api
     assert house.operator.api.post(f"/api/v1/runs/{ended.pk}/cancel").status_code == 200
-    saved = house.admin.api.put("/api/v1/credentials/default", {"provider": "openai", "api_key": "sk-secret"})
-    assert saved.status_code == 200
-    return {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk), "type": "support_ticket"}
+    address = "/api/v1/workflows/refund-desk"
+    for saved in (
+        admin.put("/api/v1/credentials/default", {"provider": "openai", "api_key": "sk-secret"}),
+        admin.put("/api/v1/tools/send_sms", SMS),
+        admin.post(f"{address}/revisions?promote=false", {"team": TEAM}),
+        admin.put(f"{address}/smoke", {"cases": [{"name": "one", "input": "Hello"}]}),
+        test := admin.post(f"{address}/revisions/2/smoke-tests"),
+    ):
+        assert saved.status_code in (200, 201, 202), saved.content
+    with house.scope():
+        Run.objects.exclude(smoke_test=None).update(status="completed", stop_reason="completed")
+    smoke.look()
+    ids = {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk), "test": test.json()["id"]}
+    return {**ids, "type": "support_ticket"}
+
+
+# What has to be there before a call makes sense.
+BEFORE = {
+    "workflows/refund-desk/rollback": ("workflows/refund-desk/promote", {"number": 2}),
+    "workflows/refund-desk/canaries/end": ("workflows/refund-desk/canaries", {"revision": 2, "share": 5}),
+}
 
 
 def call(api: Api, method: str, address: str, place: dict[str, str], body: Any = None, **more: Any) -> Any:
@@ -68,7 +115,10 @@ def call(api: Api, method: str, address: str, place: dict[str, str], body: Any =
 
 @pytest.mark.parametrize(("method", "address", "roles", "body"), NAMED)
 def test_roles(desk: Desk, place: Any, method: str, address: str, roles: set[str], body: Any) -> None:
-    for role in sorted({"reviewer", "operator", "admin"} - roles):
+    if address in BEFORE:
+        first, wanted = BEFORE[address]
+        assert desk.house.admin.api.post(f"/api/v1/{first}", wanted).status_code < 300
+    for role in sorted(ALL - roles):
         problem(call(getattr(desk.house, role).api, method, address, place, body), 403)
     for role in sorted(roles):
         response = call(getattr(desk.house, role).api, method, address, place, body)
@@ -79,11 +129,12 @@ def test_roles(desk: Desk, place: Any, method: str, address: str, roles: set[str
 
 
 def test_another_tenants_objects_do_not_exist(world: World, place: Any) -> None:
-    for method, address, _, body in OBJECTS:
-        if method == "put" and "credentials" in address:
+    for method, address, roles, body in OBJECTS:
+        if method == "put" and address in OWN:
             continue  # that makes fabrikam's own
-        for role in ("reviewer", "operator", "admin"):
-            problem(call(getattr(world.fabrikam, role).api, method, address, place, body), 404)
+        for role in ALL:
+            response = call(getattr(world.fabrikam, role).api, method, address, place, body)
+            problem(response, 404 if role in roles or response.status_code != 403 else 403)
     with world.northwind.scope():
         assert ApprovalRequest.objects.get(pk=place["request"]).status == "pending"
         assert Run.objects.get(pk=place["run"]).status == "waiting"
@@ -109,29 +160,14 @@ def test_a_session_is_no_token(desk: Desk, place: Any) -> None:
     assert desk.request(place["request"]).status == "pending"
 
 
-METHODS = {
-    "runs": "GET, POST",
-    "runs/{run}": "GET",
-    "runs/{run}/messages": "GET",
-    "runs/{run}/steps": "GET",
-    "runs/{run}/cancel": "POST",
-    "runs/{run}/retry": "POST",
-    "topics/{type}/events": "POST",
-    "approvals": "GET",
-    "approvals/{request}": "GET",
-    "approvals/{request}/decisions": "POST",
-    "workflows": "GET, POST",
-    "workflows/refund-desk": "GET, PUT",
-    "routing": "GET, PUT",
-    "workflows/refund-desk/revisions": "GET, POST",
-    "credentials/default": "GET, PUT",
-}
+METHODS: dict[str, set[str]] = {}
+for _method, _address, *_ in CALLS:
+    METHODS.setdefault(_address.partition("?")[0].replace("{ended}", "{run}"), set()).add(_method)
 
 
 def test_a_wrong_method(desk: Desk, place: Any) -> None:
     api = desk.house.admin.api
-    for address, allowed in METHODS.items():
-        right = {each.strip().lower() for each in allowed.split(",")}
+    for address, right in METHODS.items():
         for method in sorted({"delete", "patch", "post", "get", "put"} - right):
             response = getattr(api.client, method)(f"/api/v1/{address.format(**place)}")
             problem(response, 405)
@@ -181,7 +217,7 @@ def test_sent_twice_happens_once(desk: Desk, place: Any) -> None:
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json() == again.json()
     with desk.house.scope():
-        assert Run.objects.count() == 3
+        assert Run.objects.count() == 4
     other = desk.house.operator.api.post("/api/v1/runs", {**body, "input": "Another"}, key="k-1")
     problem(other, 422)
     address = f"/api/v1/approvals/{place['request']}/decisions"
@@ -200,15 +236,19 @@ def test_what_failed_may_be_sent_again_under_its_key(desk: Desk, place: Any) -> 
 def test_the_openapi_document_is_open_and_complete(db: None) -> None:
     response = Client().get("/api/v1/openapi.json")
     assert response.status_code == 200
-    paths = response.json()["paths"]
-    listed = {(path.removeprefix("/api/v1/"), method) for path, methods in paths.items() for method in methods}
-    names = {"{run}": "{run_id}", "{ended}": "{run_id}", "{request}": "{request_id}"}
-    for method, address, _, _ in CALLS:
-        address = address.replace("refund-desk", "{slug}").replace("credentials/default", "credentials/{name}")
-        for ours, theirs in names.items():
-            address = address.replace(ours, theirs)
-        assert (address, method) in listed
     assert response.json()["components"]["securitySchemes"]
+
+
+def test_every_call_is_in_the_openapi_document_and_in_these_tests(place: Any) -> None:
+    ours = {(method, address.format(**place).partition("?")[0]) for method, address, _, _ in CALLS}
+    paths = Client().get("/api/v1/openapi.json").json()["paths"]
+    for path, calls in paths.items():
+        pattern = re.compile(re.sub(r"{\w+}", "[^/]+", path.removeprefix("/api/v1/")))
+        for method in calls:
+            found = {each for each in ours if each[0] == method and pattern.fullmatch(each[1])}
+            assert found, (method, path)
+            ours -= found
+    assert ours == set()
 
 
 def test_the_openapi_document_says_what_can_go_wrong_and_how_to_send_twice(db: None) -> None:
