@@ -142,28 +142,34 @@ def _show(request: HttpRequest, actor: Actor, form: Form) -> HttpResponse:
 def _seen(actor: Actor, form: Form, tools: Mapping[str, Json]) -> dict[str, Json]:
     """What is in the document, what stands against it, and what has to be mapped."""
     body = dict(form.body or {})
-    first = bodies.look(body, tools)
-    guesses = {name: _guess(name, tools) for name in first.unmapped if name not in form.mapping}
+    bare = bodies.look({key: value for key, value in body.items() if key != "tools"}, tools).unmapped
+    choices = _choices(tools)
+    guesses = {name: _guess(name, choices) for name in bare if name not in form.mapping}
     guesses = {name: to for name, to in guesses.items() if to}
     if guesses:
         form.mapping = {**form.mapping, **guesses}
         body["tools"] = form.mapping
     seen = bodies.look(body, tools)
     errors = [each for each in seen.findings if each.level == "error"]
-    wanted = [name for name in {**first.unmapped, **form.mapping} if name in first.unmapped or name in seen.unmapped]
     document = body.get("team")
     there = set(access.all(Credential, actor).values_list("name", flat=True))
     return {
         "figures": drawing.figures(document, seen.findings) if shape_fault(document) is None else [],
         "errors": [each for each in errors if each.path not in seen.unmapped.values()],
         "infos": [each for each in seen.findings if each.level == "info"],
-        "maps": [_map(name, form, seen.unmapped, guesses) for name in wanted],
-        "tools": [(name, spec.description) for name, spec in tools.items()],
+        "maps": [_map(name, form, seen.unmapped, guesses) for name in {**bare, **seen.unmapped, **form.mapping}],
+        "tools": list(choices.items()),
         "ready": not errors,
         "credential_missing": "default" not in there and not body.get("credential"),
         "suggested": form.name or _suggested(document),
         "kept": json.dumps({**body, "team": seen.team}, indent=2, ensure_ascii=False) if seen.team else "",
     }
+
+
+def _choices(tools: Mapping[str, Json]) -> dict[str, str]:
+    """What a name of the document may be mapped to, and what that does: a tool, or an MCP server with all of its tools."""
+    servers = {name.partition(".")[0]: "every tool of this MCP server" for name in tools if "." in name}
+    return {name: about for name, about in sorted({**{n: s.description for n, s in tools.items()}, **servers}.items())}
 
 
 def _map(name: str, form: Form, unmapped: Mapping[str, str], guesses: Mapping[str, str]) -> dict[str, Json]:
@@ -175,7 +181,7 @@ def _map(name: str, form: Form, unmapped: Mapping[str, str], guesses: Mapping[st
     }
 
 
-def _guess(name: str, tools: Mapping[str, Json]) -> str:
+def _guess(name: str, tools: Mapping[str, str]) -> str:
     """The tool of the catalogue with the same name, give or take how it is written."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     return next((known for known in tools if re.sub(r"[^a-z0-9]", "", known.lower()) == plain), "")

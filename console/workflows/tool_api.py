@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Body, Field, Router, Schema
 from pydantic import ConfigDict
 
+from console.agents import executors
 from console.tenants import access, crypto
 from console.tenants.access import Actor, NotFound, actor_of
 from console.workflows import catalogue, registry, tool_actions
@@ -31,12 +33,14 @@ class InnerToolOut(Schema):
 
 
 class ToolOut(Schema):
-    """``headers`` and ``env`` are names only: what they hold is never returned. ``state``: ready or revoked."""
+    """``headers`` and ``env`` are names only: what they hold is never returned. ``state``: ready, revoked, or
+    unavailable, of a code executor where there is no Docker; ``why`` says what is missing."""
 
     name: str
     version: int
     kind: str
     state: str
+    why: str
     description: str
     effect: str
     risk: str
@@ -70,7 +74,8 @@ class ToolsOut(Schema):
 
 @router.get("/tools", response=ToolsOut, by_alias=True, summary="The catalogue: the newest version of each tool")
 def list_tools(request: HttpRequest) -> Any:
-    return {"items": [tool_out(actor_of(request), *found) for found in newest(actor_of(request))], "next": None}
+    actor, docker = actor_of(request), cache(executors.state)  # Docker is asked once, and only where it matters
+    return {"items": [tool_out(actor, *found, docker) for found in newest(actor)], "next": None}
 
 
 @router.get("/tools/{name}", response=ToolOut, by_alias=True, summary="One tool")
@@ -111,9 +116,12 @@ def newest(actor: Actor) -> list[tuple[str, Sequence[Tool]]]:
     return sorted(rows.items())
 
 
-def tool_out(actor: Actor, name: str, rows: Sequence[Tool]) -> dict[str, Json]:
-    """A tool as programs read it."""
+def tool_out(
+    actor: Actor, name: str, rows: Sequence[Tool], docker: Callable[[], str] = executors.state
+) -> dict[str, Json]:
+    """A tool as programs read it. ``docker`` says why there is none, if so; it is asked about code executors alone."""
     row = rows[0] if rows else None
+    why = docker() if row and row.kind == "code" else ""
     if row is None or row.kind == registry.OURS:
         spec = catalogue.get(name)
         config: dict[str, Json] = {
@@ -132,7 +140,8 @@ def tool_out(actor: Actor, name: str, rows: Sequence[Tool]) -> dict[str, Json]:
         "name": name,
         "version": row.version if row else catalogue.get(name).version,
         "kind": row.kind if row else registry.OURS,
-        "state": "revoked" if row and row.revoked_at else "ready",
+        "state": "revoked" if row and row.revoked_at else "unavailable" if why else "ready",
+        "why": why,
         "headers": secrets if config.get("url") else [],
         "env": secrets if config.get("command") else [],
         "author": row.author_name if row else "Sayso",

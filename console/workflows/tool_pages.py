@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -38,14 +39,15 @@ def tools(request: HttpRequest) -> HttpResponse:
         errors = _put(actor, typed)
         if not errors:
             return redirect("/tools/?" + urlencode({"saved": typed["name"]}))
-    found = [tool_out(actor, *each) for each in newest(actor)]
+    docker = cache(executors.state)
+    found = [tool_out(actor, *each, docker) for each in newest(actor)]
     context = {
         "section": "tools",
         "tools": found,
         "typed": typed,
         "errors": errors,
         "saved": request.GET.get("saved", "")[:64],
-        "no_docker": executors.state() if any(tool["kind"] == "code" for tool in found) else "",
+        "no_docker": next((tool["why"] for tool in found if tool["why"]), ""),
         "effects": registration.EFFECTS,
         "risks": registration.RISKS,
     }

@@ -58,3 +58,6 @@ def test_a_tool_is_mapped_by_hand_and_a_fault_is_put_right_on_the_page(desk: Des
     page.get_by_role("button", name="Look again").first.click()
     expect(page.get_by_text("can be saved")).to_be_visible()
     expect(page.get_by_role("button", name="Save the revision")).to_be_enabled()
+    page.get_by_label("Name of a new workflow").fill("Mapped by hand")
+    page.get_by_role("button", name="Save the revision").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mapped by hand")

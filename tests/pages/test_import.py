@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from console.runs import actions as runs
 from console.runs import feed
-from console.workflows.models import Promotion, Revision, Workflow
+from console.workflows.models import Promotion, Revision, Tool, Workflow
 from tests.agents.stage import agent, mention, node, team
 from tests.approvals.desk import Desk
 from tests.studio import code, first_version, names, own_files, studio
@@ -44,6 +44,37 @@ def test_studios_file_is_drawn_mapped_and_saved(desk: Desk, world: World, docume
         assert revision.workflow.current_id == revision.pk
     page = world.northwind.reviewer.client.get("/workflows/a-team/").content.decode()
     assert "From the notebook" in page and "assistant_agent" in page
+
+
+def test_what_was_mapped_by_hand_is_still_mapped_when_it_is_saved(desk: Desk, world: World) -> None:
+    document = studio()
+    document["config"]["participants"][0]["config"]["workbench"][0]["config"]["tools"][0]["config"]["name"] = "launch"
+    assert "choose a tool" in look(world, document).content.decode()
+    again = look(world, document, **{"map:launch": "calculator"}).content.decode()
+    assert "can be saved" in again and 'name="map:launch"' in again
+    assert '<option value="calculator" selected>' in again
+
+
+def test_an_mcp_server_is_among_what_can_be_chosen(desk: Desk, world: World) -> None:
+    schema = {"type": "object"}
+    inner = {
+        "name": "read",
+        "description": "Reads.",
+        "schema": schema,
+        "effect": "neither",
+        "risk": "low",
+        "approval": "require",
+    }
+    with world.northwind.scope():
+        Tool.objects.create(
+            tenant=world.northwind.tenant, name="books", version=1, kind="mcp",
+            config={"url": "https://mcp.example.com", "effect": "neither", "tools": [inner]},
+        )  # fmt: skip
+    bench = {**node("autogen_ext.tools.mcp.McpWorkbench", "workbench", server_params={}), "label": "Library"}
+    document = team("RoundRobinGroupChat", agent("a", workbench=[bench]))
+    page = look(world, document).content.decode()
+    assert 'name="map:Library"' in page and "books: every tool of this MCP server" in page
+    assert "can be saved" in look(world, document, **{"map:Library": "books"}).content.decode()
 
 
 def test_an_upload_is_read_like_what_is_pasted(desk: Desk, world: World) -> None:
