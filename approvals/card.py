@@ -158,6 +158,8 @@ def _shape(name: str, value: Json, content: dict[str, Json], title: str) -> dict
         return {"shape": "json", "shown": ""}
     if isinstance(value, bool):
         return {"shape": "code", "shown": "yes" if value else "no"}
+    if re.search(r"\n|\t|  ", value):  # where spaces may mean something, as in code, each of them is shown
+        return {"shape": "lines", "shown": value}
     return {"shape": "code" if re.fullmatch(r"\S{1,60}", value) else "text", "shown": value}
 
 

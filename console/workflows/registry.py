@@ -125,7 +125,8 @@ def _code(name: str, version: int, config: dict[str, Json]) -> ToolSpec:
     async def call(arguments: dict[str, Any], key: str) -> Json:
         return await executors.execute(bounds, arguments["code"], arguments.get("language", "python"))
 
-    return _spec(name, version, config, executors.SCHEMA, call)
+    said = {"description": "Executes code in a container of its own.", "title": f"Execute code in {name}"}
+    return _spec(name, version, {**said, **config}, executors.SCHEMA, call)
 
 
 def _spec(name: str, version: int, config: Mapping[str, Json], schema: Json, call: Any) -> ToolSpec:

@@ -142,6 +142,13 @@ def test_what_was_typed_survives_a_refusal(desk: Desk, world: World) -> None:
     assert "is not JSON" in page and "{order: A-17}" in page and "a typo of mine" in page
 
 
+def test_code_is_shown_with_every_space_of_it(desk: Desk, world: World) -> None:
+    code = "for i in range(3):\n    if i:\n        print(i < 2)\n"
+    _, [request] = desk.waiting(refund(arguments={"order": code, "amount": 40.0}))
+    page = world.northwind.reviewer.client.get(f"/queue/{request.pk}/").content.decode()
+    assert "<pre>for i in range(3):\n    if i:\n        print(i &lt; 2)\n</pre>" in page
+
+
 def test_arguments_that_are_not_json_are_shown_and_cannot_be_approved(desk: Desk, world: World) -> None:
     broken = refund(arguments={"_unparsable": "{order: A-17, <b>amount</b>"}, fault="The arguments are not valid JSON.")
     _, [request] = desk.waiting(broken)
