@@ -52,6 +52,7 @@ urlpatterns = [
     path("workflows/<slug:slug>/hears/", preview_pages.hears, name="workflow-hears"),
     path("workflows/<slug:slug>/smoke/", smoke_pages.smoke_tests, name="workflow-smoke"),
     path("workflows/<slug:slug>/promote/", revision_pages.promote, name="workflow-promote"),
+    path("workflows/<slug:slug>/name/", workflow_pages.name_form, name="workflow-name"),
     path("workflows/<slug:slug>/queue/", workflow_pages.queue_form, name="workflow-queue"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
     path("tools/", tool_pages.tools, name="tools"),

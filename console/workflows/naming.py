@@ -29,6 +29,8 @@ def _put(actor: Actor, workflow: Workflow, field: str, text: str) -> None:
     access.require(actor, "admin")
     locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
     before = getattr(locked, field)
+    if before == text:
+        return
     setattr(locked, field, text)
     locked.save(update_fields=[field])
     setattr(workflow, field, text)

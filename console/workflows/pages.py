@@ -17,7 +17,7 @@ from console import queues
 from console.templatetags.sayso import duration
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.workflows import actions, limits, registry, smoke
+from console.workflows import actions, limits, naming, registry, smoke
 from console.workflows.behaviour import behaviour
 from console.workflows.catalogue import UnknownTool
 from console.workflows.drawing import figures
@@ -52,6 +52,26 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
     row = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
     context = _shown(actor, row, _revision(row, request.GET.get("revision", "")))
     return render(request, "workflows/detail.html", {**context, "saved": request.GET.get("saved") == "queue"})
+
+
+@require_POST
+def name_form(request: HttpRequest, slug: str) -> HttpResponse:
+    """Call the workflow something else, or describe it otherwise; its slug stays."""
+    actor = actor_of(request)
+    row = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
+    typed = {field: request.POST.get(field, "").strip() for field in ("name", "description")}
+    try:
+        naming.put_name(actor, row, typed["name"])
+        naming.put_description(actor, row, typed["description"])
+    except Invalid as fault:
+        row.refresh_from_db(fields=["name"])
+        context = {
+            **_shown(actor, row, row.current),
+            "name_error": f"The {fault.field} {fault.message}.",
+            "typed": typed,
+        }
+        return render(request, "workflows/detail.html", context, status=422)
+    return redirect("workflow", row.slug)
 
 
 @require_POST

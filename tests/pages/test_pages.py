@@ -142,6 +142,27 @@ def test_what_was_typed_survives_a_refusal(desk: Desk, world: World) -> None:
     assert "is not JSON" in page and "{order: A-17}" in page and "a typo of mine" in page
 
 
+def test_a_workflow_is_renamed_on_its_page(desk: Desk, world: World) -> None:
+    address = "/workflows/refund-desk/name/"
+    admin = world.northwind.admin.client
+    wrong = admin.post(address, {"name": " ", "description": "Kept as <b>typed</b>"})
+    assert wrong.status_code == 422
+    assert "The name must be 1 to 200 characters." in wrong.content.decode()
+    assert "Kept as &lt;b&gt;typed&lt;/b&gt;</textarea>" in wrong.content.decode()
+    assert (
+        admin.post(address, {"name": "Refunds", "description": "Pays back."})["Location"] == "/workflows/refund-desk/"
+    )
+    page = world.northwind.reviewer.client.get("/workflows/refund-desk/").content.decode()
+    assert "<h1>Refunds</h1>" in page and "Pays back." in page and "Rename" not in page
+    assert admin.post(address, {"name": "Refunds", "description": "Pays back."}).status_code == 302
+    with desk.house.scope():
+        said = AuditRecord.objects.filter(action__in=("workflow.name", "workflow.description"))
+        assert said.count() == 2
+    for other in (world.northwind.operator, world.northwind.reviewer):
+        assert other.client.post(address, {"name": "No"}).status_code == 403
+    assert world.fabrikam.admin.client.post(address, {"name": "No"}).status_code == 404
+
+
 def test_code_is_shown_with_every_space_of_it(desk: Desk, world: World) -> None:
     code = "for i in range(3):\n    if i:\n        print(i < 2)\n"
     _, [request] = desk.waiting(refund(arguments={"order": code, "amount": 40.0}))
