@@ -6,9 +6,10 @@ import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from console.agents import providers
 from console.agents.tools import ToolSpec, clip
@@ -101,18 +102,26 @@ class Base(ABC):
     def _schema(self, component: Any, config: Node, path: str) -> Node:
         """The configuration as AutoGen's schema of the class has it, unknown fields left out; {} when it is wrong."""
         schema = cast(type[BaseModel], component.component_config_schema)
+        # AutoGen leaves out what is None when it writes, and wants TokenUsageTermination's when it reads.
+        config = {**{name: None for name, field in schema.model_fields.items() if _may_be_none(field)}, **config}
         try:
             checked = schema.model_validate(config)
         except ValidationError as error:
             self._told(error, path)
             return {}
         dumped = checked.model_dump(mode="json", exclude_none=True)
-        return {name: value for name, value in dumped.items() if name in config}
+        kept = {name: value for name, value in dumped.items() if name in config}
+        return {**{name: None for name, field in schema.model_fields.items() if _may_be_none(field)}, **kept}
 
     def _told(self, error: ValidationError, path: str) -> None:
         for fault in error.errors(include_url=False, include_input=False, include_context=False)[:20]:
             place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
             self.say(path + place, clip(fault["msg"], 300))
+
+
+def _may_be_none(field: FieldInfo) -> bool:
+    """Whether a field has to be there, and may be None."""
+    return field.is_required() and type(None) in get_args(field.annotation)
 
 
 def node(provider: str, component_type: str, config: Node, **more: Any) -> Node:
