@@ -39,8 +39,8 @@ class ToolSpec:
     ``schema`` is the JSON schema of the arguments (an object). ``safety`` says what doing it again would mean, ``risk``
     is low, medium or high, ``approval`` is require, allow or unknown (which means require). ``title`` is a sentence
     for people with ``{argument}`` in it, ``action`` a template that names the deed for idempotency, ``money`` the name
-    of an amount among the arguments and its currency ("amount EUR"). ``call`` gets the arguments and an
-    idempotency key.
+    of an amount among the arguments and its currency ("amount EUR"), ``owner`` who answers for the tool.
+    ``call`` gets the arguments and an idempotency key.
     """
 
     name: str
@@ -55,6 +55,7 @@ class ToolSpec:
     action: str | None = None
     timeout: timedelta = timedelta(seconds=30)
     money: str | None = None
+    owner: str = ""
     _validator: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def fault(self, arguments: Json) -> str | None:

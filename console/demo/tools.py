@@ -66,6 +66,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="lookup_order",
         version=1,
+        owner="Order desk",
         description="Look an order up by its number.",
         schema=_schema(order=_text("The order's number, such as A-1001")),
         safety=Safety.READ_ONLY,
@@ -77,6 +78,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="check_policy",
         version=1,
+        owner="Order desk",
         description="The house policy on a topic.",
         schema=_schema(topic=_text("A word or two")),
         safety=Safety.READ_ONLY,
@@ -88,6 +90,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="lookup_invoice",
         version=1,
+        owner="Billing",
         description="Find an invoice by its number, or by what a customer says about it.",
         schema=_schema(invoice=_text("A number such as INV-2041, or the customer's words")),
         safety=Safety.READ_ONLY,
@@ -99,6 +102,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="search_tickets",
         version=1,
+        owner="Support",
         description="Search solved tickets for a similar problem.",
         schema=_schema(query=_text("What the customer sees")),
         safety=Safety.READ_ONLY,
@@ -110,6 +114,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="issue_refund",
         version=1,
+        owner="Payments",
         description="Pay money back to a customer. It cannot be taken back.",
         schema=_schema(
             order=_text("The order's number"),
@@ -128,6 +133,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="restart_service",
         version=1,
+        owner="Platform",
         description="Restart a service; it is down for about a minute.",
         schema=_schema(service=_text("The service's name"), reason=_text("Why")),
         safety=Safety.NEITHER,
@@ -140,6 +146,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     ToolSpec(
         name="apply_firewall_rule",
         version=1,
+        owner="Network",
         description="Change one rule of the firewall. The same rule again changes nothing.",
         schema=_schema(
             action={"type": "string", "enum": ["allow", "deny"]},

@@ -140,6 +140,7 @@ def _spec(name: str, version: int, config: Mapping[str, Json], schema: Json, cal
         risk=config.get("risk") or "medium",
         approval=config.get("approval") or default_approval(config["effect"]),
         title=config.get("title") or "",
+        owner=config.get("owner") or "",
         timeout=_timeout(config),
         call=call,
     )

@@ -126,7 +126,8 @@ def tool_out(
         spec = catalogue.get(name)
         config: dict[str, Json] = {
             "description": spec.description, "effect": str(spec.safety), "risk": spec.risk, "approval": spec.approval,
-            "title": spec.title, "timeout": f"PT{spec.timeout.total_seconds():g}S", "parameters": dict(spec.schema),
+            "title": spec.title, "owner": spec.owner, "timeout": f"PT{spec.timeout.total_seconds():g}S",
+            "parameters": dict(spec.schema),
         }  # fmt: skip
     else:
         config = {**row.config, "parameters": row.config.get("schema") or {}}

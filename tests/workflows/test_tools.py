@@ -245,6 +245,7 @@ def test_without_docker_a_code_tool_is_there_and_says_so(world: World, monkeypat
     listed = {tool["name"]: tool for tool in world.northwind.reviewer.api.get("/api/v1/tools").json()["items"]}
     assert listed["python"]["state"] == "unavailable" and "Docker is not there" in listed["python"]["why"]
     assert listed["calculator"]["state"] == "ready" and listed["calculator"]["why"] == ""
+    assert listed["issue_refund"]["owner"] == "Payments"
     assert "no Docker here" in world.northwind.reviewer.client.get("/tools/").content.decode()
     gc.collect()
 
