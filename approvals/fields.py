@@ -125,7 +125,7 @@ def read(schema: Json, arguments: Json, typed: Mapping[str, str]) -> dict[str, J
 def _value(one: Field, text: str) -> Json:
     try:
         value = json.loads(text.strip(), parse_constant=_no_constant)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid(one.name, f"“{text[:60]}” is not {_WANTED.get(one.type, 'JSON')}") from None
     if one.type in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise Invalid(one.name, f"“{text[:60]}” is not {_WANTED[one.type]}")
@@ -142,7 +142,7 @@ def read_json(text: str) -> Json:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise Invalid("arguments", f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid("arguments", f"is not JSON: {error}") from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,6 +20,7 @@ from console.tenants import access
 from console.tenants.access import Actor, actor_of
 from console.workflows import actions, registry
 from console.workflows import body as bodies
+from console.workflows.errors import Finding, Refused
 from console.workflows.models import Workflow
 
 Json = Any
@@ -51,9 +52,13 @@ def hears(request: HttpRequest, slug: str) -> HttpResponse:
     errors = _change(body, agent, given) if changed else {}
     errors = errors or _faults(actor, body, name)
     if request.method == "POST" and not errors:
-        reason = f"What {name} hears was changed."
-        revision, _ = actions.create_revision(actor, workflow, _plain(body), reason=reason)
-        return redirect(f"/workflows/{slug}/compare/?to={revision.number}")
+        try:
+            revision, _ = actions.create_revision(
+                actor, workflow, _plain(body), reason=f"What {name} hears was changed."
+            )
+            return redirect(f"/workflows/{slug}/compare/?to={revision.number}")
+        except Refused as refused:  # a limit that was lowered further up since, for one
+            errors = _told(refused.findings)
     runs = list(access.all(Run, actor).filter(workflow=workflow, smoke_test=None).order_by("-created_at")[:RUNS])
     run = next((one for one in runs if str(one.pk) == given.get("run")), runs[0] if runs else None)
     filters = (body.get("filters") or {}).get(name) or []
@@ -81,7 +86,7 @@ def _change(body: dict[str, Json], agent: Mapping[str, Json], given: Mapping[str
     config, text = agent["config"], given.get("filters", "").strip()
     try:
         entries = json.loads(text) if text else []
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {"filters": f"This is no JSON: {error}"}
     filters = {**(body.get("filters") or {}), config["name"]: entries}
     body["filters"] = {agent: found for agent, found in filters.items() if found}
@@ -105,8 +110,12 @@ def _change(body: dict[str, Json], agent: Mapping[str, Json], given: Mapping[str
 
 def _faults(actor: Actor, body: Json, agent: str) -> dict[str, str]:
     kept, found = bodies.examine(_plain(body), registry.of(actor.tenant.id).all())
-    wrong = [each for each in found if each.level == "error"]
-    return {} if kept is not None else {"filters": "; ".join(f"{each.path} {each.message}" for each in wrong[:3])}
+    return {} if kept is not None else _told(found)
+
+
+def _told(findings: Iterable[Finding]) -> dict[str, str]:
+    wrong = [each for each in findings if each.level == "error"]
+    return {"filters": "; ".join(f"{each.path} {each.message}" for each in wrong[:3])}
 
 
 def _plain(body: Mapping[str, Json]) -> dict[str, Json]:

@@ -19,7 +19,7 @@ from console.tenants.access import Actor, actor_of
 from console.tenants.models import Credential
 from console.workflows import actions, drawing, registry
 from console.workflows import body as bodies
-from console.workflows.errors import Invalid, Refused
+from console.workflows.errors import Finding, Invalid, Refused
 from console.workflows.models import Revision, Workflow
 from console.workflows.outline import config, mapping
 
@@ -43,6 +43,7 @@ class Form:
     later: bool = False
     mapping: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    refused: list[Finding] = field(default_factory=list)  # when it was to be saved
     body: dict[str, Json] | None = None
 
 
@@ -114,7 +115,8 @@ def _save(actor: Actor, form: Form) -> Revision | None:
             raise Refused(found)
         workflow = workflow or actions.create_workflow(actor, slug_of(form.name), form.name)
         return actions.create_revision(actor, workflow, form.body, reason=form.reason, promote=not form.later)[0]
-    except Refused:
+    except Refused as refused:
+        form.refused = [each for each in refused.findings if each.level == "error"]
         form.errors["form"] = "It cannot be saved like this: see what stands against it below."
     except Invalid as fault:
         form.errors["name" if fault.field == "slug" else fault.field] = f"The {fault.field} {fault.message}."
@@ -150,7 +152,9 @@ def _seen(actor: Actor, form: Form, tools: Mapping[str, Json]) -> dict[str, Json
         form.mapping = {**form.mapping, **guesses}
         body["tools"] = form.mapping
     seen = bodies.look(body, tools)
-    errors = [each for each in seen.findings if each.level == "error"]
+    errors: list[Finding] = [each for each in seen.findings if each.level == "error"]
+    known = {each.path for each in errors}
+    errors += [each for each in form.refused if each.path not in known]  # a limit above the organisation's, for one
     document = body.get("team")
     there = set(access.all(Credential, actor).values_list("name", flat=True))
     return {

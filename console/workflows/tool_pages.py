@@ -71,7 +71,7 @@ def _put(actor: Actor, typed: Mapping[str, str]) -> dict[str, str]:
     if typed["kind"] == "http":
         try:
             body["schema"] = json.loads(typed["schema"] or "null")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return {"schema": f"It is no JSON: {error}."}
     if typed["kind"] == "code":
         body["network"] = typed["network"] == "yes"

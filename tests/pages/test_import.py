@@ -55,6 +55,37 @@ def test_what_was_mapped_by_hand_is_still_mapped_when_it_is_saved(desk: Desk, wo
     assert '<option value="calculator" selected>' in again
 
 
+def test_a_limit_above_the_organisations_is_named_and_nothing_is_made(desk: Desk, world: World) -> None:
+    world.northwind.admin.api.put("/api/v1/limits", {"max_turns": 5})
+    body = {"team": studio(), "tools": {"calculator": "calculator"}, "limits": {"max_turns": 6}}
+    refused = save(world, body, name="Too much")
+    text = refused.content.decode()
+    assert refused.status_code == 422 and "$.limits.max_turns" in text
+    assert "is above the tenant&#x27;s limit of 5; lower it, or have that one raised" in text
+    with world.northwind.scope():
+        assert not Workflow.objects.filter(slug="too-much").exists()
+
+
+def test_what_an_agent_hears_cannot_be_kept_under_a_limit_that_was_lowered_since(desk: Desk, world: World) -> None:
+    body = {"team": team("RoundRobinGroupChat", agent("a")), "limits": {"max_turns": 9}}
+    assert world.northwind.admin.api.post("/api/v1/workflows/refund-desk/revisions", body).status_code == 201
+    world.northwind.admin.api.put("/api/v1/limits", {"max_turns": 5})
+    answer = world.northwind.admin.client.post(
+        "/workflows/refund-desk/hears/", {"agent": "a", "filters": '[{"source": "user"}]', "context": ""}
+    )
+    assert answer.status_code == 422 and "$.limits.max_turns is above the tenant" in answer.content.decode()
+    deep = world.northwind.admin.client.post("/workflows/refund-desk/hears/", {"agent": "a", "filters": "[" * 100_000})
+    assert deep.status_code == 422 and "This is no JSON" in deep.content.decode()
+    tool = {
+        "name": "deep",
+        "kind": "http",
+        "url": "https://x.example.com",
+        "effect": "neither",
+        "schema": "[" * 100_000,
+    }
+    assert world.northwind.admin.client.post("/tools/", tool).status_code == 422
+
+
 def test_an_mcp_server_is_among_what_can_be_chosen(desk: Desk, world: World) -> None:
     schema = {"type": "object"}
     inner = {

@@ -163,6 +163,13 @@ def test_a_workflow_is_renamed_on_its_page(desk: Desk, world: World) -> None:
     assert world.fabrikam.admin.client.post(address, {"name": "No"}).status_code == 404
 
 
+def test_arguments_nested_beyond_reading_are_refused_beside_them(desk: Desk, world: World) -> None:
+    _, [request] = desk.waiting(refund(arguments={"order": "A-17", "amount": 40.0}))
+    form = {"verdict": "edit", "form": "json", "arguments": "[" * 100_000}
+    answer = world.northwind.reviewer.client.post(f"/queue/{request.pk}/decide/", form)
+    assert answer.status_code == 422 and "is not JSON" in answer.content.decode()
+
+
 def test_code_is_shown_with_every_space_of_it(desk: Desk, world: World) -> None:
     code = "for i in range(3):\n    if i:\n        print(i < 2)\n"
     _, [request] = desk.waiting(refund(arguments={"order": code, "amount": 40.0}))
