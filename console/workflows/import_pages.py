@@ -53,7 +53,7 @@ def import_team(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     access.require(actor, "admin")
     if request.method != "POST":
-        return _show(request, actor, Form(workflow=request.GET.get("workflow", "")))
+        return _show(request, actor, Form(workflow=request.GET.get("workflow", "").replace("\x00", "")))
     form = _typed(request)
     if form.body is not None and request.POST.get("step") == "save":
         saved = _save(actor, form)
@@ -67,7 +67,7 @@ def _typed(request: HttpRequest) -> Form:
     post = request.POST
     form = Form(
         text=post.get("document", ""),
-        workflow=post.get("workflow", ""),
+        workflow=post.get("workflow", "").replace("\x00", ""),
         name=post.get("name", "").strip(),
         mode=post.get("mode", ""),
         reason=post.get("reason", "").strip(),
