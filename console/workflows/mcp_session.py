@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import get_default_environment, stdio_client
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import McpError
 from mcp.types import CallToolResult, TextContent
 
@@ -23,6 +23,8 @@ from console.workflows.mcp_server import STARTING, Place, command_fault
 
 Json = Any
 T = TypeVar("T")
+
+LISTENING = 300.0  # seconds that a server's stream may be silent; a call's own limit comes before that
 
 
 async def tools(place: Place) -> list[dict[str, Json]]:
@@ -93,8 +95,10 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 async def _streams(place: Place) -> AsyncIterator[tuple[Any, Any]]:
     if place.url:
         await http_tool.check(place.url)
-        async with streamablehttp_client(place.url, headers=dict(place.secrets)) as (reading, writing, _):
-            yield reading, writing
+        timeout = httpx.Timeout(STARTING, read=LISTENING)
+        async with httpx.AsyncClient(headers=dict(place.secrets), timeout=timeout) as client:
+            async with streamable_http_client(place.url, http_client=client) as (reading, writing, _):
+                yield reading, writing
         return
     fault = command_fault(place.command)
     if fault:

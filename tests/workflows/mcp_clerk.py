@@ -1,9 +1,16 @@
-"""A small MCP server for tests, over standard input and output: it writes down what it was asked to do."""
+"""A small MCP server for tests: it writes down what it was asked to do.
+
+``mcp_clerk.py BOOK`` speaks over standard input and output; ``mcp_clerk.py BOOK FD`` over HTTP, on
+a socket that listens already, to whoever has the key.
+"""
 
 import os
+import socket
 import sys
 from pathlib import Path
+from typing import Any
 
+import uvicorn
 from mcp.server.fastmcp import FastMCP
 
 server = FastMCP("clerk")
@@ -43,5 +50,20 @@ def secrets() -> str:
     return ",".join(sorted(name for name in os.environ if name.startswith("SAYSO") or name == "BOOK_KEY"))
 
 
+def only_with_the_key(app: Any) -> Any:
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and (b"authorization", b"Bearer hush") not in scope["headers"]:
+            await send({"type": "http.response.start", "status": 401, "headers": []})
+            await send({"type": "http.response.body", "body": b"no key"})
+            return
+        await app(scope, receive, send)
+
+    return guarded
+
+
 if __name__ == "__main__":
-    server.run()
+    if len(sys.argv) > 2:
+        config = uvicorn.Config(only_with_the_key(server.streamable_http_app()), log_level="critical")
+        uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[2]))])
+    else:
+        server.run()

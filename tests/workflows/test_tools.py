@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -183,6 +185,34 @@ def test_an_mcp_server_lists_its_tools_and_does_what_it_is_asked(world: World, t
     with pytest.raises(http_tool.Failed, match="torn"):
         done(spec(world, "clerk.tear").call({}, "key"))
     assert done(spec(world, "clerk.secrets").call({}, "key")) == {"result": "BOOK_KEY"}
+
+
+@pytest.fixture
+def clerk_at(tmp_path: Path) -> Iterator[str]:
+    """The address of the same server over HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fd, port = listening.fileno(), listening.getsockname()[1]
+        process = subprocess.Popen([sys.executable, str(SERVER), str(tmp_path / "book"), str(fd)], pass_fds=[fd])
+    yield f"http://127.0.0.1:{port}/mcp"
+    process.kill()
+    process.wait()
+
+
+def test_an_mcp_server_is_reached_over_http_with_its_key(world: World, clerk_at: str, tmp_path: Path) -> None:
+    body = {"kind": "mcp", "url": clerk_at, "effect": "neither"}
+    closed = put(world, "clerk", body)
+    assert closed.status_code == 422 and "401" in closed.json()["errors"][0]["message"]
+    made = put(world, "clerk", body | {"headers": {"Authorization": "Bearer hush"}})
+    assert made.status_code == 200, made.content
+    assert "hush" not in made.content.decode()
+    assert done(spec(world, "clerk.write_down").call({"text": "over HTTP"}, "key")) == {"result": "Written: over HTTP"}
+    assert (tmp_path / "book").read_text() == "over HTTP\n"
+    with pytest.raises(http_tool.Failed, match="torn"):
+        done(spec(world, "clerk.tear").call({}, "key"))
+    with pytest.raises(NoAnswer):
+        done(spec(world, "clerk.vanish").call({"text": "done"}, "key"))
+    with pytest.raises(Unavailable):  # it is gone now
+        done(spec(world, "clerk.read_book").call({}, "key"))
 
 
 def test_a_server_that_is_gone_before_it_answers_leaves_doubt(world: World, tmp_path: Path) -> None:
