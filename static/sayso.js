@@ -87,31 +87,42 @@
     if (say && count) count.textContent = Number(say.dataset.total) ? Number(say.dataset.total).toLocaleString("en-GB") : "";
   }
 
-  // The open request changed elsewhere: show it, unless that would throw away what is being typed.
+  // The open request changed elsewhere: show it, unless that would throw away what is being typed. A card that was
+  // asked for before the last news may be older than the news, and one whose place was taken meanwhile is not shown
+  // at all: whenAnswered asks again after both, so no news is lost on the way.
+  let news = 0;
   function cardNews(text) {
-    const card = $("#card[data-request]");
-    if (!card || card.dataset.status !== "pending") return;
-    const gone = text.includes('data-remove="q-' + card.dataset.request + '"');
-    if (!gone && !text.includes('id="q-' + card.dataset.request + '"')) return;
-    const busy = $$("textarea, input:not([type=hidden]), select", card).some(function (field) {
+    const open = opened();
+    if (!open || (!text.includes('data-remove="q-' + open + '"') && !text.includes('id="q-' + open + '"'))) return;
+    news += 1;
+    showNews(text.includes("data-remove"));
+  }
+  function showNews(gone) {
+    const card = $("#card[data-request]"), said = $("#card-news");
+    if (coming || !card || card.dataset.status !== "pending") return;
+    const busy = $(".note", said) || $$("textarea, input:not([type=hidden]), select", card).some(function (field) {
       return field.tagName === "SELECT" ? $$("option", field).some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue;
     });
-    if (!busy) return showCard(location.pathname);
-    const news = $("#card-news");
-    news.replaceChildren();
+    if (!busy) {
+      htmx.ajax("GET", location.pathname, { source: "#card-refresh", target: "#card", select: "#card", swap: "outerHTML" })
+        .catch(function () {}); // a request that yielded is no fault; htmx tells all others by events, see sayFailure
+      return;
+    }
     const note = document.createElement("p"), link = document.createElement("a");
     note.className = "note harm";
+    note.id = "news";
     link.href = location.pathname;
     link.textContent = "Show it";
     note.append(gone ? "This was decided while you were typing. " : "This changed while you were typing. ", link);
-    news.append(note);
+    if ($("#news")) $("#news").remove();
+    said.append(note);
   }
-
-  // Yields to an entry picked meanwhile, as the entries of the list do to one another (hx-sync on #card).
-  function showCard(path) {
-    if (coming) return;
-    htmx.ajax("GET", path, { source: "#card-refresh", target: "#card", select: "#card", swap: "outerHTML" })
-      .catch(function () {}); // a request that yielded is no fault; htmx tells all others by events, see sayFailure
+  function whenAnswered(xhr, target) {
+    const asked = news;
+    let lost = false;
+    // On the target itself: what left the page is not heard at the document.
+    target.addEventListener("htmx:beforeSwap", function (event) { if (event.detail.xhr === xhr) lost = !target.isConnected; });
+    xhr.addEventListener("loadend", function () { if (xhr.status && (lost || asked < news)) showNews(); });
   }
 
   function move(step) {
@@ -206,15 +217,17 @@
   });
   document.addEventListener("htmx:beforeRequest", function (event) {
     const entry = entryOf(event.detail.elt), xhr = event.detail.xhr;
-    if (!entry) return;
-    coming = { entry: entry, xhr: xhr };
-    follow();
-    // Not htmx:afterRequest: the entry may be replaced meanwhile, and events on what left the page do not arrive here.
-    xhr.addEventListener("loadend", function () {
-      if (!coming || coming.xhr !== xhr) return;
-      coming = null;
+    if (entry) {
+      coming = { entry: entry, xhr: xhr };
       follow();
-    });
+      // Not htmx:afterRequest: the entry may be replaced meanwhile, and events on what left the page do not arrive here.
+      xhr.addEventListener("loadend", function () {
+        if (!coming || coming.xhr !== xhr) return;
+        coming = null;
+        follow();
+      });
+    }
+    if (event.detail.target.id === "card") whenAnswered(xhr, event.detail.target);
   });
   document.addEventListener("htmx:afterSettle", function (event) {
     tellTimes();

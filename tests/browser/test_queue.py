@@ -193,6 +193,28 @@ def test_a_quorum_counts_people(desk: Desk, world: World, visit: Visit) -> None:
     expect(page.locator("#decision")).to_be_visible()
 
 
+def test_no_news_is_lost_while_an_answer_is_on_its_way(desk: Desk, world: World, visit: Visit) -> None:
+    """Somebody decides after this vote was counted and before its answer arrives: the answer is older than the news,
+    and takes the place on the page that the news would have gone to."""
+    _, [request] = desk.waiting(refund(1250.0))
+    page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    held: list[Route] = []
+    held_back = True
+    intercept(page, f"**/queue/{request.pk}/**", lambda route: held.append(route) if held_back else route.continue_())
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    page.get_by_role("button", name="Approve as first of 2").click()
+    vote = caught(page, held, "decide")
+    answer = vote.fetch()
+    desk.decide(world.northwind.reviewer2, request, "approve")
+    expect(page.locator("#queue-empty")).to_be_visible()
+    news = [route for route in held if "decide" not in route.request.url and "seen" not in route.request.url]
+    held_back = False
+    vote.fulfill(response=answer)
+    expect(page.locator("#card")).to_contain_text("You have had your say; one more person must agree")
+    news[-1].continue_()
+    expect(page.locator("#decision")).to_be_visible()
+
+
 def test_who_saw_what_is_recorded(desk: Desk, world: World, visit: Visit) -> None:
     _, [request] = desk.waiting(refund(40.0))
     page = visit(world.northwind.reviewer, "/queue/")
