@@ -23,7 +23,7 @@ import pytest
 from django.contrib.auth.hashers import get_hasher, make_password
 from django.test import Client
 
-from console.tenants import access, actions, scopes
+from console.tenants import access, actions, group_actions, scopes
 from console.tenants.access import Actor
 from console.tenants.models import ServiceAccount, Tenant, User
 
@@ -143,7 +143,7 @@ def make_user(username: str) -> User:
 
 
 def make_house(slug: str, name: str) -> House:
-    """A tenant with its four people, named "<role>.<tenant>"."""
+    """A tenant with its four people, named "<role>.<tenant>", and the group ``finance`` of its two reviewers."""
     with scopes.system_scope("tests: a tenant"):
         tenant = actions.create_tenant(slug, name)
     with scopes.tenant_scope(tenant):
@@ -152,6 +152,8 @@ def make_house(slug: str, name: str) -> House:
             member = Member(tenant, make_user(f"{who}.{slug}"), who.rstrip("2"))
             actions.add_member(access.system_actor(tenant), member.user, member.role)
             people[who] = member
+        reviewers = [people[who].user.id for who in ("reviewer", "reviewer2")]
+        group_actions.put_group(access.system_actor(tenant), "finance", "Whoever may pay.", reviewers)
     return House(tenant, **people)
 
 

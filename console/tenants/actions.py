@@ -26,6 +26,10 @@ class Invalid(ValueError):
         self.message = message
 
 
+class Conflict(Exception):
+    """What is there stands against it. The text is a sentence for people."""
+
+
 def create_tenant(slug: str, name: str, *, is_demo: bool = False, by: str = "Sayso") -> Tenant:
     """Make a tenant and its data key. Call under a system_scope: nobody is inside a tenant that is not there yet."""
     with transaction.atomic():

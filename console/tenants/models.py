@@ -60,6 +60,67 @@ class Membership(models.Model):
         return f"{self.role} {self.user_id}"
 
 
+class Group(models.Model):
+    """People whom a rule may ask together: "finance". Rules name it; what may be done with one is in groups.py."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)  # small letters, digits and hyphens
+    description = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="group_name"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="group_in_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GroupMember(models.Model):
+    """A person in a group. Says nothing of what they may do there: that is their role's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="people")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    added_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "group", "user"], name="once_in_a_group")]
+        indexes = [models.Index(fields=["tenant", "user"], name="groups_of_person")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.group_id}"
+
+
+class Absence(models.Model):
+    """From ``starts`` until ``ends`` the delegate counts as a member of the absent person's groups; see absences.py."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    delegate = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    starts = models.DateTimeField()
+    ends = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(ends__gt=models.F("starts")), name="absence_ends_later"),
+            models.CheckConstraint(condition=~models.Q(user=models.F("delegate")), name="absence_of_another"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "user", "ends"], name="absences_of_person"),
+            models.Index(fields=["tenant", "delegate", "ends"], name="absences_by_delegate"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} away until {self.ends}"
+
+
 class ServiceAccount(models.Model):
     """A program that acts in a tenant; it has tokens, and no password."""
 
