@@ -50,18 +50,18 @@ def put_group(actor: Actor, name: str, description: str = "", members: Iterable[
         raise Invalid("members", f"A group has at most {MEMBERS_MAX} members.")
     people = None if wanted is None else _persons(actor, wanted)
     with transaction.atomic():
-        group, made = Group.objects.get_or_create(tenant=actor.tenant, name=name)
-        group = access.get(Group, actor, for_update=True, id=group.id)
-        was = group.description
-        group.description = description.strip()
-        group.save(update_fields=["description"])
+        found, made = Group.objects.get_or_create(tenant=actor.tenant, name=name)
+        group = access.get(Group, actor, for_update=True, id=found.id)
+        was, description = group.description, description.strip()
+        access.all(Group, actor).filter(id=group.id).update(description=description)
         before = _inside(actor, group)
         now = before if people is None else people
         added, removed = _change(actor, group, now.keys() - before.keys(), before.keys() - now.keys())
-        if made or added or removed or was != group.description:
-            changed = {"description": group.description} if made or was != group.description else {}
+        if made or added or removed or was != description:
+            changed = {"description": description} if made or was != description else {}
             deed = "group.made" if made else "group.changed"
             log.record(actor, deed, "group", group.id, name=name, added=added, removed=removed, **changed)
+    group.refresh_from_db()
     return group
 
 
