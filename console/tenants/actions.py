@@ -6,12 +6,23 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from console.audit import log
 from console.tenants import access, crypto, tokens
 from console.tenants.access import Actor
-from console.tenants.models import ApiToken, Credential, Membership, Role, ServiceAccount, Tenant, User
+from console.tenants.models import (
+    Absence,
+    ApiToken,
+    Credential,
+    GroupMember,
+    Membership,
+    Role,
+    ServiceAccount,
+    Tenant,
+    User,
+)
 
 AZURE = ("api_version", "deployment", "auth")
 AZURE_API = "2024-10-21"  # the newest of Azure OpenAI's stable versions for chat completions
@@ -40,11 +51,13 @@ def create_tenant(slug: str, name: str, *, is_demo: bool = False, by: str = "Say
 
 
 def add_member(actor: Actor, user: User, role: str) -> Membership:
-    """Give a user a role in the actor's tenant, or another role than before. Raises Forbidden, Invalid."""
+    """Give a user a role in the actor's tenant, or another role than before. Raises Forbidden, Invalid, Conflict."""
     access.require(actor, Role.ADMIN)
     if role not in Role.values:
         raise Invalid("role", f"A role is one of {', '.join(Role.values)}.")
     with transaction.atomic():
+        if role != Role.ADMIN:
+            _keep_an_admin(actor, user)
         before = access.all(Membership, actor).filter(user=user).first()
         member, _ = Membership.objects.update_or_create(
             tenant=actor.tenant, user=user, defaults={"role": role, "active": True}
@@ -55,15 +68,34 @@ def add_member(actor: Actor, user: User, role: str) -> Membership:
 
 
 def remove_member(actor: Actor, user_id: UUID) -> None:
-    """End a membership: sessions and tokens of that person stop working here at once. Raises Forbidden, NotFound."""
+    """End a membership: sessions and tokens of that person stop working here at once, and no group has them any more.
+
+    Raises Forbidden, NotFound, Conflict.
+    """
     access.require(actor, Role.ADMIN)
     with transaction.atomic():
         member = access.get(
             Membership.objects.select_related("user"), actor, for_update=True, user_id=user_id, active=True
         )
+        _keep_an_admin(actor, member.user)
         member.active = False
         member.save(update_fields=["active"])
-        log.record(actor, "member.removed", "user", user_id, role=member.role, name=member.user.name)
+        # Whoever comes back later comes back to no group that they were forgotten in.
+        inside = access.all(GroupMember, actor).filter(user_id=user_id)
+        groups = sorted(inside.values_list("group__name", flat=True))
+        inside.delete()
+        access.all(Absence, actor).filter(Q(user_id=user_id) | Q(delegate_id=user_id)).delete()
+        log.record(actor, "member.removed", "user", user_id, role=member.role, name=member.user.name, groups=groups)
+
+
+def _keep_an_admin(actor: Actor, user: User) -> None:
+    """Raise Conflict where ``user`` is the last admin. Locks the admins: two cannot take the role from each other."""
+    admins = access.all(Membership, actor).filter(active=True, role=Role.ADMIN).order_by("id")
+    if list(admins.select_for_update().values_list("user_id", flat=True)) == [user.id]:
+        raise Conflict(
+            f"{user.name} is the last admin of {actor.tenant.name}. Make somebody else an admin first: without one, "
+            "nobody could change anything here."
+        )
 
 
 def add_service_account(actor: Actor, name: str) -> ServiceAccount:

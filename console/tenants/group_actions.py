@@ -100,15 +100,6 @@ def remove_from_group(actor: Actor, name: str, person: UUID | str) -> bool:
         return _record(actor, group, *_change(actor, group, set(), gone))
 
 
-def leave_all(actor: Actor, user: User) -> list[str]:
-    """Take a person out of every group, as part of another deed, which records it; the groups' names, sorted."""
-    access.require(actor, Role.ADMIN)
-    inside = access.all(GroupMember, actor).filter(user=user)
-    names = sorted(inside.values_list("group__name", flat=True))
-    inside.delete()
-    return names
-
-
 def _persons(actor: Actor, given: Sequence[UUID | str]) -> dict[UUID, User]:
     """The active members of those ids or user names. Raises Invalid, which names the first who is none."""
     names = {each for each in given if isinstance(each, str) and "\x00" not in each}
