@@ -36,6 +36,7 @@ from console.runs.smoke_api import router as smoke_tests
 from console.tenants import actions as tenant_actions
 from console.tenants.access import Actor
 from console.tenants.api import router as tenants
+from console.tenants.groups_api import router as people
 from console.tenants.problems import problem
 from console.workflows import actions as workflow_actions
 from console.workflows.api import router as workflows
@@ -139,7 +140,7 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, workflows, smoke_tests, tools, tenants):
+for each in (runs, approvals, workflows, smoke_tests, tools, tenants, people):
     api.add_router("", each)
 
 
@@ -158,6 +159,7 @@ def _too_late(request: HttpRequest, error: TooLate) -> HttpResponse:
 
 @api.exception_handler(Conflict)
 @api.exception_handler(topics.Conflict)
+@api.exception_handler(tenant_actions.Conflict)
 def _conflict(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(409, str(error))
 

@@ -80,6 +80,9 @@ class Api:
     def put(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
         return self._send(self.client.put, path, body, key)
 
+    def delete(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        return self._send(self.client.delete, path, body, key)
+
     def _send(self, method: Callable[..., Any], path: str, body: Any, key: str | None) -> Any:
         headers = {"Idempotency-Key": key} if key else None
         return method(path, {} if body is None else body, content_type="application/json", headers=headers)

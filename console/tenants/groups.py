@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from console.tenants.access import Actor
@@ -62,6 +62,18 @@ def of(actor: Actor, now: datetime | None = None) -> frozenset[str]:
 def members(tenant_id: UUID, name: str, now: datetime | None = None) -> list[Member]:
     """The tenant's active members, of any role, who are in a group; by name. Nobody where there is no such group."""
     return _people(_active(tenant_id).filter(_in_group(tenant_id, name)), tenant_id, now)
+
+
+def everybody(tenant_id: UUID, now: datetime | None = None) -> dict[str, list[Member]]:
+    """The members of each of a tenant's groups, as ``members`` gives them, in two queries."""
+    found: dict[str, list[Member]] = {name: [] for name in names(tenant_id)}
+    role = _active(tenant_id).filter(user_id=OuterRef("user_id")).values("role")[:1]
+    away = Exists(_absences(tenant_id, now).filter(user_id=OuterRef("user_id")))
+    rows = GroupMember.objects.filter(tenant_id=tenant_id, group__tenant_id=tenant_id)
+    for row in rows.select_related("user", "group").annotate(role=Subquery(role), away=away).exclude(role=None):
+        who = Member(row.user_id, row.user.name, row.role, row.user.username, away=row.away)
+        found[row.group.name].append(who)
+    return {name: sorted(people, key=_by_name) for name, people in found.items()}
 
 
 def reviewers(tenant_id: UUID, name: str, now: datetime | None = None) -> list[Member]:
@@ -142,4 +154,8 @@ def _people(
         )
         for row in rows
     ]
-    return sorted(people, key=lambda each: (each.name.casefold(), each.username))
+    return sorted(people, key=_by_name)
+
+
+def _by_name(who: Member) -> tuple[str, str]:
+    return who.name.casefold(), who.username

@@ -68,24 +68,32 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "credentials", {"admin"}, None),
     ("get", "credentials/default", {"admin"}, None),
     ("put", "credentials/default", {"admin"}, {"provider": "openai", "api_key": "sk-new"}),
+    ("get", "members", ALL, None),
+    ("put", "members/operator.northwind", {"admin"}, {"role": "reviewer"}),
+    ("delete", "members/operator.northwind", {"admin"}, None),
+    ("get", "groups", ALL, None),
+    ("get", "groups/payers", ALL, None),
+    ("put", "groups/payers", {"admin"}, {"description": "Who pays.", "members": ["reviewer.northwind"]}),
+    ("delete", "groups/payers", {"admin"}, None),
     ("get", "me", ALL, None),
 ]
 NAMED = [pytest.param(*call, id=f"{call[0]} {call[1]}") for call in CALLS]
 OBJECTS = [
     call for call in CALLS if ("{" in call[1] or "/" in call[1]) and "topics" not in call[1]
 ]  # they are nobody's
-OWN = ("credentials/default", "tools/send_sms")  # what a PUT makes for whoever puts it
+OWN = ("credentials/default", "tools/send_sms", "groups/payers")  # what a PUT makes for whoever puts it
 
 
 @pytest.fixture
 def place(desk: Desk) -> dict[str, str]:
-    """Ids to fill the addresses with: a waiting run, its request, a run that was cancelled. There is a credential, too."""
+    """Ids to fill the addresses with: a waiting run, its request, a run that was cancelled. There are a credential and a group, too."""
     run, [request] = desk.waiting(refund())
     ended = desk.start()
     house = desk.house
     assert house.operator.api.post(f"/api/v1/runs/{ended.pk}/cancel").status_code == 200
     saved = house.admin.api.put("/api/v1/credentials/default", {"provider": "openai", "api_key": "sk-secret"})
     assert saved.status_code == 200
+    assert house.admin.api.put("/api/v1/groups/payers").status_code == 200
     ids = {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk)}
     return {**ids, "type": "support_ticket", "test": UUID}
 
@@ -270,7 +278,7 @@ def test_the_openapi_document_says_what_can_go_wrong_and_how_to_send_twice(db: N
         for method, call in calls.items():
             names = {each["name"] for each in call["parameters"]}
             assert set(re.findall(r"{(\w+)}", path)) <= names, path
-            assert ("Idempotency-Key" in names) == (method in ("post", "put")), path
+            assert ("Idempotency-Key" in names) == (method in ("post", "put", "delete")), path
             assert {"401", "403", "429"} <= set(call["responses"]) and "default" not in call["responses"]
             assert ("404" in call["responses"]) or "{" not in path
             for status, response in call["responses"].items():
