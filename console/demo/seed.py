@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from console.demo.documents import WORKFLOWS
-from console.tenants import access, actions
+from console.tenants import access, actions, group_actions, groups
 from console.tenants.access import Actor
 from console.tenants.models import ApiToken, Credential, Membership, Role, Tenant, User
 from console.tenants.scopes import system_scope, tenant_scope
@@ -70,6 +70,14 @@ HOUSES = (
 )
 
 
+# What each is for, and how many of the house's reviewers are in it.
+GROUPS = {
+    "finance": ("Money that leaves the house", 2),
+    "support": ("What customers read", 2),
+    "on-call": ("Who is asked when nobody else answers", 1),
+}
+
+
 def seed() -> None:
     """Make what is missing. Call where the instance owns its stores, and nowhere else."""
     for house in HOUSES:
@@ -79,6 +87,7 @@ def seed() -> None:
         with tenant_scope(tenant):
             actor = access.system_actor(tenant, "The demo")
             _people(actor, house)
+            _groups(actor, house)
             _credential(actor)
             _workflows(actor)
 
@@ -147,6 +156,18 @@ def _people(actor: Actor, house: House) -> None:
         if not access.all(ApiToken, actor).filter(digest=digest_of(token_of(tenant, role))).exists():
             secret = _token_secret(tenant, role)
             actions.create_token(actor, user=holders[role], role=role, name=f"Demo {role}", secret=secret)
+
+
+def _groups(actor: Actor, house: House) -> None:
+    """The groups that are missing, with those of their people who are members still."""
+    reviewers = [person.username for person in house.people if person.role == Role.REVIEWER]
+    there = set(groups.names(actor.tenant.id))
+    active = access.all(Membership, actor).filter(active=True, user__username__in=reviewers)
+    members = set(active.values_list("user__username", flat=True))
+    for name, (about, people) in GROUPS.items():
+        if name not in there:
+            wanted = [each for each in reviewers[:people] if each in members]
+            group_actions.put_group(actor, name, about, wanted)
 
 
 def _credential(actor: Actor) -> None:
