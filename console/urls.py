@@ -11,6 +11,7 @@ from console.health import healthz, readyz
 from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
+from console.tenants import people_pages
 from console.workflows import import_pages, revision_pages, tool_pages
 from console.workflows import pages as workflow_pages
 
@@ -58,6 +59,9 @@ urlpatterns = [
     path("tools/", tool_pages.tools, name="tools"),
     path("tools/<str:name>/", tool_pages.switch, name="tool-switch"),
     path("credentials/", tenant_pages.credentials, name="credentials"),
+    path("people/", people_pages.people, name="people"),
+    path("people/<uuid:user_id>/", people_pages.person, name="person"),
+    path("groups/<slug:name>/", people_pages.group, name="group"),
     path("limits/", limit_pages.limit_form, name="limits"),
     path("limits/<slug:slug>/", limit_pages.limit_form, name="workflow-limits"),
     path("routing/", limit_pages.queue_form, name="routing"),

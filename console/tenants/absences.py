@@ -38,6 +38,8 @@ def put_absence(
     now = now or timezone.now()
     if ends <= starts:
         raise Invalid("ends", "The end is after the beginning.")
+    if starts <= now - timedelta(days=1):
+        raise Invalid("starts", "It begins today at the earliest: who could decide in the past does not change.")
     if ends <= now:
         raise Invalid("ends", "That is over already.")
     if ends - starts > LONGEST or starts - now > LONGEST:

@@ -65,6 +65,14 @@ def put_group(actor: Actor, name: str, description: str = "", members: Iterable[
     return group
 
 
+def make_group(actor: Actor, name: str, description: str = "") -> Group:
+    """Make a group that is not there yet. Raises Forbidden, Invalid."""
+    access.require(actor, Role.ADMIN)
+    if access.all(Group, actor).filter(name=name.replace("\x00", "\ufffd")).exists():
+        raise Invalid("name", f"There is a group {name} already.")
+    return put_group(actor, name, description)
+
+
 def delete_group(actor: Actor, name: str) -> None:
     """Delete a group; its people stay members of the tenant. Raises Forbidden, NotFound, Conflict while it is named."""
     access.require(actor, Role.ADMIN)
@@ -98,6 +106,22 @@ def remove_from_group(actor: Actor, name: str, person: UUID | str) -> bool:
         group = access.get(Group, actor, for_update=True, name=name)
         gone = {user.id for user in _inside(actor, group).values() if person in (user.id, user.username)}
         return _record(actor, group, *_change(actor, group, set(), gone))
+
+
+def put_groups_of(actor: Actor, person: UUID | str, names: Iterable[str]) -> None:
+    """Have a member (id or user name) be in these groups and in no other. Raises Forbidden, NotFound, Invalid."""
+    access.require(actor, Role.ADMIN)
+    user_id, wanted = _person(actor, person), set(names)
+    there = set(access.all(Group, actor).values_list("name", flat=True))
+    if wanted - there:
+        raise Invalid("groups", f"There is no group {min(wanted - there)[:60]!r}.")
+    with transaction.atomic():
+        inside = access.all(GroupMember, actor).filter(user_id=user_id)
+        before = set(inside.values_list("group__name", flat=True))
+        for name in sorted(wanted - before):
+            add_to_group(actor, name, user_id)
+        for name in sorted(before - wanted):
+            remove_from_group(actor, name, user_id)
 
 
 def _persons(actor: Actor, given: Sequence[UUID | str]) -> dict[UUID, User]:

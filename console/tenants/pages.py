@@ -20,7 +20,13 @@ from console.tenants.models import Credential
 PAGE = 50
 _SHOWN = ("provider", "base_url", "region", "zone")
 FIELDS = (*_SHOWN, "api_key", *actions.AZURE)
-_PLACES = {"run": "/runs/{}/", "request": "/queue/{}/", "credential": "/credentials/", "topic_event": "/events/{}/"}
+_PLACES = {
+    "run": "/runs/{}/",
+    "request": "/queue/{}/",
+    "credential": "/credentials/",
+    "topic_event": "/events/{}/",
+    "user": "/people/{}/",
+}
 
 
 @never_cache

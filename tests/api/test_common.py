@@ -86,7 +86,7 @@ OWN = ("credentials/default", "tools/send_sms", "groups/payers")  # what a PUT m
 
 @pytest.fixture
 def place(desk: Desk) -> dict[str, str]:
-    """Ids to fill the addresses with: a waiting run, its request, a run that was cancelled. There are a credential and a group, too."""
+    """Ids to fill the addresses with: a waiting run, its request, a run that was cancelled. So are a credential and a group."""
     run, [request] = desk.waiting(refund())
     ended = desk.start()
     house = desk.house
