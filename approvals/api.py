@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,8 +10,9 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict
 
-from approvals import actions, reading
-from approvals.models import ApprovalRequest
+from approvals import actions, reading, standings
+from approvals.actions import comments
+from approvals.models import ApprovalRequest, Calendar, StandingApproval
 from console import paging
 from console.runs.api import RunOut, run_out
 from console.runs.models import Run
@@ -77,6 +79,13 @@ class ApprovalOut(Schema):
     verdicts: list[str]
     votes: list[VoteOut]
     approvers: int
+    group: str
+    blocks: int
+    second_for_edit: bool
+    agenda: list[dict[str, Json]]
+    claimed_by: str
+    claimed_until: datetime | None
+    standing: str | None
     reason: str
     rule: Json = None
     scope: str
@@ -91,6 +100,112 @@ class ApprovalOut(Schema):
 class ApprovalsOut(Schema):
     items: list[ApprovalOut]
     next: str | None
+
+
+class BulkIn(Schema):
+    """``digests``: by id, of the arguments that were looked at; checked when given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[str]
+    verdict: str
+    reason: str = ""
+    digests: dict[str, str] = {}
+
+
+class BulkAnswer(Schema):
+    """``problem`` says why this one was not decided; empty where it was, or where it counts as a vote."""
+
+    id: str
+    status: str
+    problem: str
+
+
+class BulkOut(Schema):
+    items: list[BulkAnswer]
+
+
+class ClaimIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    take_over: bool = False
+
+
+class AssignIn(Schema):
+    """``to``: the user name of a reviewer who may decide it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: str
+
+
+class CommentIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+
+
+class CommentOut(Schema):
+    by: str
+    at: datetime
+    text: str
+    mentions: list[str]
+
+
+class CommentsOut(Schema):
+    items: list[CommentOut]
+    next: str | None
+
+
+class StandingIn(Schema):
+    """``same``: "call" (exactly these arguments) or "tool" (any). ``scope``: this "run", or the "workflow"'s."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scope: str
+    same: str
+    expires_at: str
+    reason: str
+
+
+class StandingOut(Schema):
+    id: str
+    state: str
+    workflow: str
+    run: str | None
+    request: str
+    tool: str
+    agent: str
+    rule: str
+    digest: str
+    reason: str
+    owner: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str
+    uses: int
+
+
+class StandingsOut(Schema):
+    items: list[StandingOut]
+    next: str | None
+
+
+class CalendarIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    zone: str
+    days: dict[str, list[str]]
+    holidays: list[str] = []
+
+
+class CalendarOut(Schema):
+    """Empty where every hour counts."""
+
+    zone: str
+    days: dict[str, list[str]]
+    holidays: list[str] = []
 
 
 @router.get("/approvals", response=ApprovalsOut, summary="List requests, newest first")
@@ -111,6 +226,13 @@ def list_approvals(
     return {"items": reading.many(found), "next": after}
 
 
+@router.post("/approvals/decisions", response=BulkOut, summary="Approve or reject like requests at once")
+def post_decisions(request: HttpRequest, body: BulkIn) -> Any:
+    """Each is decided by itself, and answered for by itself; requests that are not alike are a 422."""
+    answers = actions.decide_many(actor_of(request), body.ids, body.verdict, body.reason, body.digests)
+    return {"items": [asdict(answer) for answer in answers]}
+
+
 @router.get("/approvals/{request_id}", response=ApprovalOut, summary="One request, with all that is shown to decide")
 def get_approval(request: HttpRequest, request_id: str) -> Any:
     return reading.many([access.get(_REQUEST, actor_of(request), pk=request_id)])[0]
@@ -129,6 +251,71 @@ def post_decision(request: HttpRequest, request_id: str, body: DecisionIn) -> An
         digest=body.digest,
     )
     return Status(201, reading.many([decided])[0])
+
+
+@router.post("/approvals/{request_id}/claim", response=ApprovalOut, summary="Take a request in hand")
+def post_claim(request: HttpRequest, request_id: str, body: ClaimIn) -> Any:
+    return reading.many([actions.claim(actor_of(request), request_id, take_over=body.take_over)])[0]
+
+
+@router.delete("/approvals/{request_id}/claim", response=ApprovalOut, summary="Let go of a request")
+def delete_claim(request: HttpRequest, request_id: str) -> Any:
+    return reading.many([actions.release(actor_of(request), request_id)])[0]
+
+
+@router.post("/approvals/{request_id}/assign", response=ApprovalOut, summary="Put a request into a colleague's hands")
+def post_assign(request: HttpRequest, request_id: str, body: AssignIn) -> Any:
+    return reading.many([actions.assign(actor_of(request), request_id, body.to)])[0]
+
+
+@router.get("/approvals/{request_id}/comments", response=CommentsOut, summary="What was said about a request")
+def list_comments(request: HttpRequest, request_id: str) -> Any:
+    return {"items": comments.of(access.get(_REQUEST, actor_of(request), pk=request_id)), "next": None}
+
+
+@router.post("/approvals/{request_id}/comments", response={201: CommentOut}, summary="Comment on a request")
+def post_comment(request: HttpRequest, request_id: str, body: CommentIn) -> Any:
+    actor = actor_of(request)
+    said = actions.comment(actor, request_id, body.text)
+    return Status(201, comments.of(said.request)[-1])
+
+
+@router.get("/standing-approvals", response=StandingsOut, summary="Approvals given in advance, newest first")
+def list_standing(
+    request: HttpRequest,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
+) -> Any:
+    rows = standings.listed(access.all(StandingApproval, actor_of(request)))
+    found, after = paging.page(rows, cursor, limit)
+    return {"items": [standings.shown(row) for row in found], "next": after}
+
+
+@router.post("/approvals/{request_id}/standing", response={201: StandingOut}, summary="Approve the like in advance")
+def post_standing(request: HttpRequest, request_id: str, body: StandingIn) -> Any:
+    actor = actor_of(request)
+    row = actions.grant(
+        actor, request_id, scope=body.scope, same=body.same, expires_at=body.expires_at, reason=body.reason
+    )
+    return Status(201, standings.shown(standings.listed(access.all(StandingApproval, actor)).get(pk=row.pk)))
+
+
+@router.delete("/standing-approvals/{standing_id}", response=StandingOut, summary="Revoke an approval given in advance")
+def delete_standing(request: HttpRequest, standing_id: str) -> Any:
+    actor = actor_of(request)
+    row = actions.revoke(actor, standing_id)
+    return standings.shown(standings.listed(access.all(StandingApproval, actor)).get(pk=row.pk))
+
+
+@router.get("/calendar", response=CalendarOut, summary="The business hours")
+def get_calendar(request: HttpRequest) -> Any:
+    kept = access.all(Calendar, actor_of(request)).first()
+    return {"zone": kept.zone, "days": kept.days, "holidays": kept.holidays} if kept else {"zone": "", "days": {}}
+
+
+@router.put("/calendar", response=CalendarOut, summary="Set the business hours")
+def put_calendar(request: HttpRequest, body: CalendarIn) -> Any:
+    return actions.put_calendar(actor_of(request), body.zone, body.days, body.holidays)
 
 
 @router.post("/runs/{run_id}/cancel", response=RunOut, summary="End a run", tags=["runs"])

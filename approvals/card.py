@@ -9,7 +9,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import fields, listing, reading
+from approvals import audience, fields, handling, listing, reading
+from approvals.actions import comments
 from approvals.actions.requests import vote_contents
 from approvals.arguments import first_fault
 from approvals.models import ApprovalRequest, Sighting, Vote
@@ -38,7 +39,10 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
     item = listing.item(row, len(standing))
     faults = _faults(content, arguments) if row.kind == "tool" else []
     verdicts = [one for one in shown["verdicts"] if one != "approve" or not (faults or actor.id in standing)]
-    edit = edit if "edit" in verdicts and actor.role == "reviewer" else ""
+    hand = handling.of(actor, row)
+    if hand["own"]:
+        verdicts = [one for one in verdicts if one not in audience.AGREES]
+    edit = edit if "edit" in verdicts and hand["may"] else ""
     result = {
         "item": item,
         "revision": row.run.revision.number,
@@ -59,10 +63,14 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "conversation": conversation(actor, row),
         "next": _next(row, len(standing), verdicts),
         "on_expiry": _on_expiry(row),
+        "times": handling.times(row),
+        "place": handling.place(row),
         "verdicts": verdicts,
         "approve": approve_label(row, len(standing)),
-        "may_decide": actor.role == "reviewer" and bool(verdicts),
-        "why_not": f"Reviewers decide; you are {actor.role} here." if actor.role != "reviewer" else "",
+        "may_decide": hand["may"] and bool(verdicts),
+        "why_not": hand["why_not"],
+        "hand": hand,
+        "comments": comments.of(row),
         "seen": [one for one in Sighting.objects.filter(tenant=row.tenant_id, request=row).order_by("shown_at")[:8]],
         "edit": edit,
         "typed": typed or {},
@@ -213,7 +221,7 @@ def _quorum(actor: Actor, row: ApprovalRequest, standing: dict[Any, Vote]) -> st
     if actor.id in standing:
         left = row.approvers - len(standing)
         return f"You have had your say; {'one more person' if left == 1 else f'{left} more people'} must agree."
-    if actor.role != "reviewer":
+    if actor.role != "reviewer" or audience.own(actor, row):
         return f"{len(standing)} of {row.approvers} have approved."
     place = ORDINALS.get(len(standing) + 1, f"number {len(standing) + 1}")
     return f"You would be the {place} of {row.approvers}."
@@ -222,6 +230,11 @@ def _quorum(actor: Actor, row: ApprovalRequest, standing: dict[Any, Vote]) -> st
 def _next(row: ApprovalRequest, votes: int, verdicts: list[str]) -> list[tuple[str, str]]:
     agent = row.agent or "the team"
     found = {name: (verb, text.format(agent=agent, tool=row.tool)) for name, (verb, text) in _THEN[row.kind].items()}
+    if row.second_for_edit and row.approvers < 2 and "edit" in found:
+        found["edit"] = ("Edit", f"{found['edit'][1][:-1]}; somebody else has to approve your change.")
+    ahead = next((entry["group"] for entry in row.agenda if entry["do"] == "escalate"), "")
+    if ahead and "escalate" in found:
+        found["escalate"] = ("Escalate", f"{ahead} decides instead, at once.")
     if votes + 1 < row.approvers and "approve" in found:
         found["approve"] = (
             "Approve",
@@ -270,6 +283,7 @@ def _on_expiry(row: ApprovalRequest) -> str:
         "reject": f"it is rejected, and {agent} is told that nobody answered.",
         "terminate": "the run ends as expired.",
         "escalate": "it is escalated and stays open.",
+        "approve": f"{row.tool} is called: it does no more than read, and the rule says so.",
     }.get(row.on_expiry, f"it is rejected, and {agent} is told that nobody answered.")
 
 

@@ -4,6 +4,8 @@ Conflict            the state has moved on; nothing was written
   TooLate           somebody, or time, has already decided this request; ``request`` says who, what and when
   AlreadyVoted      this person has had their say; another must
   Changed           the arguments on the table are not those that were looked at
+  Claimed           a colleague has it in hand; ``request`` says who, and until when
+  Over              what was to be ended (a standing approval) has ended already
   RunOver           the run has ended; terminal is final
 Invalid             what was said cannot be accepted; ``field`` names the part of the body
 """
@@ -52,6 +54,19 @@ class Changed(Conflict):
     def __init__(self, request: ApprovalRequest, sentence: str) -> None:
         self.request = request
         super().__init__(sentence)
+
+
+class Claimed(Conflict):
+    """Somebody else has ``request`` in hand, for a while."""
+
+    def __init__(self, request: ApprovalRequest) -> None:
+        self.request = request
+        until = f"{request.claimed_until.astimezone(UTC):%H:%M UTC}" if request.claimed_until else "later"
+        super().__init__(f"{request.claimed_by_name} has this in hand until {until}. Ask them, or take it over.")
+
+
+class Over(Conflict):
+    """What was to be ended has ended already. The text is a sentence for people."""
 
 
 class RunOver(Conflict):

@@ -1,70 +1,82 @@
-"""The queue as a list: its order, its pages, and its rows as the live feed carries them."""
+"""The queue as a list: whose it is, its order, its pages, and its rows as the live feed carries them.
+
+A page costs the same however much waits: it reads the first entries of an index in the queue's order (one index scan
+for each group that the viewer is in), and what is counted is counted up to COUNTED.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, DateTimeField, IntegerField, Min, Q, QuerySet, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from approvals.models import ApprovalRequest, RequestStatus, Vote
-from console.tenants import access
+from approvals import audience
+from approvals.models import ApprovalRequest, RequestStatus, Snooze, Vote
+from console.tenants import access, groups
 from console.tenants.access import Actor
 
 PAGE = 50
-_FAR = datetime(9999, 1, 1, tzinfo=UTC)
-_RISK = Case(
-    When(risk="high", then=0),
-    When(risk="medium", then=1),
-    When(risk="low", then=2),
-    default=3,
-    output_field=IntegerField(),
-)
+COUNTED = 10_000  # more than this is "10,000+": nobody needs to know, and counting on would take as long as there are
+FILTERS = ("whose", "kind", "workflow", "group", "risk", "tool", "due", "held")
+_ORDER = ("pressing", "falls", F("blocks").desc(), "created_at", "id")
+_KEYS = ("pressing", "falls", "blocks", "created_at", "pk")
 
 
-def pending(actor: Actor, kind: str = "", workflow: str = "") -> QuerySet[ApprovalRequest]:
-    """What waits in the actor's tenant, most pressing first: by risk, due date, age."""
+def pending(actor: Actor, **filters: str) -> QuerySet[ApprovalRequest]:
+    """What waits in the actor's tenant, most pressing first: by risk, due date, agents blocked, age.
+
+    ``filters``: kind, workflow, group ("-" for none), risk, tool (its beginning), due ("soon": within the hour), held
+    ("me", "nobody").
+    """
     rows = (
         access.all(ApprovalRequest, actor)
-        .filter(status=RequestStatus.PENDING)
-        .annotate(pressing=_RISK, falls=Coalesce("due_at", Value(_FAR, DateTimeField())))
+        .filter(status=RequestStatus.PENDING, **_plain(filters))
         .select_related("workflow")
         .defer("sealed_request", "sealed_decision")
-        .order_by("pressing", "falls", "created_at", "id")
+        .order_by(*_ORDER)
     )
-    if kind:
-        rows = rows.filter(kind=kind)
-    return rows.filter(workflow__slug=workflow) if workflow else rows
+    now = timezone.now()
+    if filters.get("due") == "soon":
+        rows = rows.filter(pressing__in=(0, 1, 2, 3), falls__lte=now + timedelta(hours=1))
+    if filters.get("held") == "me":
+        rows = rows.filter(claimed_by_id=actor.id, claimed_until__gt=now)
+    elif filters.get("held") == "nobody":
+        rows = rows.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
+    return rows
 
 
-def page(rows: QuerySet[ApprovalRequest], after: str = "") -> tuple[list[ApprovalRequest], str]:
-    """One page of ``rows`` after the request with that id, and the id to go on after ("" at the end)."""
-    if _is_id(after):
-        last = rows.model.objects.annotate(pressing=_RISK, falls=Coalesce("due_at", Value(_FAR, DateTimeField())))
-        edge = last.filter(pk=after, tenant__in=rows.values("tenant")).first()
-        if edge is not None:
-            place = {"pressing": edge.pressing, "falls": edge.falls, "created_at": edge.created_at, "pk": edge.pk}
-            rows = rows.filter(_beyond(place))
-    found = list(rows[: PAGE + 1])
+def mine(actor: Actor, rows: QuerySet[ApprovalRequest], of: Collection[str]) -> QuerySet[ApprovalRequest]:
+    """Those of ``rows`` that the actor, who is in the groups ``of``, may decide and has not put off."""
+    snoozed = Snooze.objects.filter(tenant=actor.tenant, owner_id=actor.id, until__gt=timezone.now())
+    return rows.exclude(pk__in=snoozed.values("request")).filter(
+        Q(started_by_id=None) | ~Q(started_by_id=actor.id) | Q(kind="question"), group__in=["", *sorted(of)]
+    )
+
+
+def waiting(actor: Actor) -> int:
+    """How many requests wait for the actor, if they decide, or else in all; counted no further than COUNTED + 1."""
+    rows = access.all(ApprovalRequest, actor).filter(status=RequestStatus.PENDING)
+    return count(mine(actor, rows, groups.of(actor)) if actor.role == "reviewer" else rows)
+
+
+def page(
+    rows: QuerySet[ApprovalRequest], after: str = "", of: Collection[str] | None = None
+) -> tuple[list[ApprovalRequest], str]:
+    """One page of ``rows`` after the request with that id, and the id to go on after ("" at the end).
+
+    Where the rows are somebody's own, ``of`` names their groups: each group is read by itself, in its index's order.
+    """
+    parts = [rows] if of is None else [rows.filter(group=name) for name in ("", *sorted(of))]
+    edge = _edge(rows, after)
+    found: list[ApprovalRequest] = []
+    for part in parts:
+        found += (part if edge is None else part.filter(_beyond(edge)))[: PAGE + 1]
+    found.sort(key=_place)
     return found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else ""
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return bool(UUID(text))
-    except ValueError:
-        return False
-
-
-def _beyond(place: dict[str, Any]) -> Q:
-    condition, same = Q(), Q()
-    for name, value in place.items():
-        condition |= same & Q(**{f"{name}__gt": value})
-        same &= Q(**{name: value})
-    return condition
 
 
 def items(rows: list[ApprovalRequest]) -> list[dict[str, Any]]:
@@ -79,6 +91,7 @@ def items(rows: list[ApprovalRequest]) -> list[dict[str, Any]]:
 
 def item(row: ApprovalRequest, votes: int) -> dict[str, Any]:
     """One row in the shape of the queue's feed."""
+    held = audience.claimed(row, timezone.now()) and row.status == RequestStatus.PENDING
     return {
         "id": str(row.pk),
         "title": row.title,
@@ -89,6 +102,10 @@ def item(row: ApprovalRequest, votes: int) -> dict[str, Any]:
         "workflow": row.workflow.slug,
         "run": str(row.run_id),
         "risk": row.risk,
+        "group": row.group,
+        "blocks": row.blocks,
+        "claimed_by": row.claimed_by_name if held else "",
+        "claimed_until": row.claimed_until if held else None,
         "approvers": row.approvers,
         "votes": votes,
         "created_at": row.created_at,
@@ -99,8 +116,48 @@ def item(row: ApprovalRequest, votes: int) -> dict[str, Any]:
     }
 
 
-def totals(actor: Actor) -> dict[str, Any]:
-    """total, oldest (a time or None) and due_soon (within the hour) of everything that waits."""
+def totals(rows: QuerySet[ApprovalRequest]) -> dict[str, Any]:
+    """Of what waits: total and due_soon (within the hour), each counted up to COUNTED + 1, and oldest (a time or None)."""
     soon = timezone.now() + timedelta(hours=1)
-    rows = access.all(ApprovalRequest, actor).filter(status=RequestStatus.PENDING)
-    return rows.aggregate(total=Count("id"), oldest=Min("created_at"), due_soon=Count("id", filter=Q(due_at__lte=soon)))
+    return {
+        "total": count(rows),
+        "counted": COUNTED,
+        "oldest": rows.order_by("created_at", "id").values_list("created_at", flat=True).first(),
+        "due_soon": count(rows.filter(pressing__in=(0, 1, 2, 3), falls__lte=soon)),
+    }
+
+
+def count(rows: QuerySet[ApprovalRequest]) -> int:
+    """How many there are, counted no further than COUNTED + 1."""
+    return rows.order_by().values("pk")[: COUNTED + 1].count()
+
+
+def _plain(filters: Mapping[str, str]) -> dict[str, str]:
+    """The filters that are lookups of columns."""
+    lookups = {"kind": "kind", "workflow": "workflow__slug", "risk": "risk", "tool": "tool__startswith"}
+    found = {lookup: filters[name] for name, lookup in lookups.items() if filters.get(name)}
+    if filters.get("group"):
+        found["group"] = "" if filters["group"] == "-" else filters["group"]
+    return found
+
+
+def _edge(rows: QuerySet[ApprovalRequest], after: str) -> ApprovalRequest | None:
+    """The request to go on after; it may have been decided since."""
+    try:
+        key = UUID(after)
+    except ValueError:
+        return None
+    return rows.model.objects.filter(pk=key, tenant__in=rows.values("tenant")).first()
+
+
+def _beyond(edge: ApprovalRequest) -> Q:
+    condition, same = Q(), Q()
+    for name in _KEYS:
+        value = getattr(edge, name)
+        condition |= same & Q(**{f"{name}__{'lt' if name == 'blocks' else 'gt'}": value})
+        same &= Q(**{name: value})
+    return Q(pressing__gte=edge.pressing) & condition  # where the index begins to be read
+
+
+def _place(row: ApprovalRequest) -> tuple[Any, ...]:
+    return (row.pressing, row.falls, -row.blocks, row.created_at, str(row.pk))

@@ -1,8 +1,12 @@
-"""Approval requests, votes, and who saw what when."""
+"""Approval requests, votes, comments, standing approvals, and who saw what when."""
 
 import uuid
+from datetime import UTC, datetime
 
 from django.db import models
+
+NEVER_DUE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts after every date
+PRESSING = {"high": 0, "medium": 1, "low": 2}  # anything else is 3
 
 
 class RequestKind(models.TextChoices):
@@ -41,11 +45,28 @@ class ApprovalRequest(models.Model):
     digest = models.CharField(max_length=64)
     reason = models.TextField(blank=True, default="")  # why it stopped here, one sentence
     rule = models.JSONField(null=True)  # the rule that asked, frozen as it was written; see rules.Rule.frozen
-    approvers = models.PositiveSmallIntegerField(default=1)
-    due_at = models.DateTimeField(null=True)
-    on_expiry = models.CharField(max_length=12, blank=True, default="")  # reject, terminate, escalate
-    escalated_at = models.DateTimeField(null=True)
+    started_by_id = models.UUIDField(null=True)  # by value: who started the run never approves in it
     created_at = models.DateTimeField(auto_now_add=True)
+
+    # What the rule asks for, frozen when the request is made. The group alone moves: up the chain, on its agenda.
+    group = models.CharField(max_length=100, blank=True, default="")  # whose members may decide; empty: any reviewer
+    approvers = models.PositiveSmallIntegerField(default=1)
+    verdicts = models.JSONField(default=list)  # those that the rule allows; empty: all of the kind's
+    second_for_edit = models.BooleanField(default=False)
+    standing_allowed = models.BooleanField(default=True)
+    due_at = models.DateTimeField(null=True)
+    on_expiry = models.CharField(max_length=12, blank=True, default="")  # reject, terminate, escalate, approve
+    escalated_at = models.DateTimeField(null=True)
+    agenda = models.JSONField(default=list)  # what time will do, in order; see agenda.py
+    next_at = models.DateTimeField(null=True)  # when the first of it is due
+
+    # Where it stands in the queue.
+    pressing = models.PositiveSmallIntegerField(default=3)  # by risk; see PRESSING
+    falls = models.DateTimeField(default=NEVER_DUE)  # due_at, or NEVER_DUE
+    blocks = models.PositiveSmallIntegerField(default=1)  # agents that cannot go on without it
+    claimed_by_id = models.UUIDField(null=True)
+    claimed_by_name = models.CharField(max_length=200, blank=True, default="")
+    claimed_until = models.DateTimeField(null=True)
 
     # The winning decision; null until the last vote. Written by one conditional UPDATE on status = pending.
     decided_at = models.DateTimeField(null=True)
@@ -53,6 +74,7 @@ class ApprovalRequest(models.Model):
     decided_by_id = models.UUIDField(null=True)
     decided_by_name = models.CharField(max_length=200, blank=True, default="")
     sealed_decision = models.BinaryField(null=True)  # {"reason", "arguments", "answer", "result"}
+    standing = models.ForeignKey("StandingApproval", null=True, on_delete=models.SET_NULL, related_name="uses")
 
     class Meta:
         constraints = [
@@ -62,7 +84,29 @@ class ApprovalRequest(models.Model):
         indexes = [
             models.Index(fields=["tenant", "status", "created_at", "id"], name="request_queue"),
             models.Index(
-                fields=["due_at"], name="request_due", condition=models.Q(status="pending", due_at__isnull=False)
+                fields=["next_at"], name="request_agenda", condition=models.Q(status="pending", next_at__isnull=False)
+            ),
+            # The queue's order, whole and by group: a page is the first entries of it, however much waits.
+            models.Index(
+                "tenant",
+                "pressing",
+                "falls",
+                models.F("blocks").desc(),
+                "created_at",
+                "id",
+                name="request_order",
+                condition=models.Q(status="pending"),
+            ),
+            models.Index(
+                "tenant",
+                "group",
+                "pressing",
+                "falls",
+                models.F("blocks").desc(),
+                "created_at",
+                "id",
+                name="request_group_order",
+                condition=models.Q(status="pending"),
             ),
         ]
 
@@ -87,6 +131,85 @@ class Vote(models.Model):
                 fields=["tenant", "request", "voter_id"], condition=models.Q(voided=False), name="one_vote_each"
             )
         ]
+
+
+class StandingApproval(models.Model):
+    """A person's yes in advance, to calls like one they saw: with its scope, its end, and a record of every use."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    workflow = models.ForeignKey("workflows.Workflow", on_delete=models.CASCADE)
+    run = models.ForeignKey("runs.Run", null=True, on_delete=models.CASCADE)  # None: every run of the workflow
+    request_id = models.UUIDField()  # the one it was given with, by value
+    tool = models.CharField(max_length=200)
+    agent = models.CharField(max_length=200, blank=True, default="")
+    rule_name = models.CharField(max_length=100, blank=True, default="")  # covers what this rule asks, and nothing else
+    digest = models.CharField(
+        max_length=64, blank=True, default=""
+    )  # only a call with exactly these; empty: any arguments
+    reason = models.TextField()
+    owner_id = models.UUIDField()
+    owner_name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    revoked_by_name = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="standing_in_tenant")]
+        indexes = [models.Index(fields=["tenant", "workflow", "tool"], name="standing_scope")]
+
+
+class Comment(models.Model):
+    """What somebody said about a request without deciding it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    request = models.ForeignKey(ApprovalRequest, on_delete=models.CASCADE, related_name="comments")
+    author_id = models.UUIDField()
+    author_name = models.CharField(max_length=200)
+    sealed = models.BinaryField()  # {"text", "mentions": [names]}
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "request", "at"], name="comments_of_request")]
+
+
+class SavedView(models.Model):
+    """A person's own filters of the queue, by name."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    owner_id = models.UUIDField()
+    name = models.CharField(max_length=60)
+    filters = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "owner_id", "name"], name="view_name")]
+
+
+class Snooze(models.Model):
+    """A request that one person put off for themselves. Its own times run on."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE)
+    request = models.ForeignKey(ApprovalRequest, on_delete=models.CASCADE, related_name="snoozes")
+    owner_id = models.UUIDField()
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "request", "owner_id"], name="one_snooze_each")]
+
+
+class Calendar(models.Model):
+    """When a tenant's people work: what "4 business hours" means. No row: every hour counts."""
+
+    tenant = models.OneToOneField("tenants.Tenant", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    zone = models.CharField(max_length=60)  # an IANA time zone: "Europe/Oslo"
+    days = models.JSONField()  # {"mon": ["09:00", "17:00"], ...}; a day that is missing is free
+    holidays = models.JSONField(default=list)  # ISO dates
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.CharField(max_length=200, default="")
 
 
 class Sighting(models.Model):

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -13,16 +14,16 @@ from django.views.decorators.http import require_POST, require_safe
 from approvals import actions, fields, listing
 from approvals.card import card as card_of
 from approvals.card import mark
-from approvals.errors import AlreadyVoted, Changed, Invalid, TooLate
-from approvals.models import ApprovalRequest, RequestKind
+from approvals.errors import AlreadyVoted, Changed, Claimed, Invalid, TooLate
+from approvals.models import PRESSING, ApprovalRequest, RequestKind, SavedView
 from approvals.reading import many
 from console.runs.models import FeedTopic
 from console.templatetags.sayso import KIND_WORDS
-from console.tenants import access
+from console.tenants import access, groups
 from console.tenants.access import Actor, actor_of
 from console.workflows.models import Workflow
 
-_CARD = ApprovalRequest.objects.select_related("workflow", "run__revision")
+CARD = ApprovalRequest.objects.select_related("workflow", "run__revision")
 _KINDS = [(str(kind), KIND_WORDS[kind].capitalize() + ("s" if kind != "in_doubt" else "")) for kind in RequestKind]
 
 
@@ -31,7 +32,9 @@ def queue(request: HttpRequest) -> HttpResponse:
     """What waits for a person, most pressing first."""
     actor = actor_of(request)
     if request.GET.get("part") == "say":
-        return render(request, "approvals/_say.html", listing.totals(actor))
+        rows, filters, _ = _rows(request, actor)
+        query = urlencode({name: value for name, value in filters.items() if value})
+        return render(request, "approvals/_say.html", {**listing.totals(rows), "query": query})
     return render(request, "approvals/queue.html", _around(request, actor))
 
 
@@ -39,33 +42,36 @@ def queue(request: HttpRequest) -> HttpResponse:
 def item(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """One request, beside the list."""
     actor = actor_of(request)
-    row = access.get(_CARD, actor, pk=request_id)
+    row = access.get(CARD, actor, pk=request_id)
     if actor.id is not None and request.method == "GET":
         actions.saw(actor, row, "opened")
     card = card_of(actor, row, edit=request.GET.get("edit", ""))
-    return _show(request, actor, card)
+    return show(request, actor, card)
 
 
 @require_POST
 def decide(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """Say a verdict to a request; whatever becomes of it, the answer is the card as it stands now."""
     actor, typed = actor_of(request), request.POST
-    row = access.get(_CARD, actor, pk=request_id)
+    row = access.get(CARD, actor, pk=request_id)
     verdict = typed.get("verdict", "")
     try:
         said = _said(row, verdict, typed)
         actions.decide(actor, request_id, verdict, typed.get("reason", ""), digest=typed.get("digest") or None, **said)
-    except (TooLate, AlreadyVoted, Changed) as refusal:
-        card = card_of(actor, access.get(_CARD, actor, pk=request_id))
+    except (TooLate, AlreadyVoted, Changed, Claimed) as refusal:
+        card = card_of(actor, access.get(CARD, actor, pk=request_id))
         late = isinstance(refusal, TooLate) and card["decision"] is not None
-        return _show(request, actor, card, 409, too_late=late, problem="" if late else str(refusal))
+        return show(request, actor, card, 409, too_late=late, problem="" if late else str(refusal))
+    except access.Forbidden as refusal:
+        card = card_of(actor, access.get(CARD, actor, pk=request_id))
+        return show(request, actor, card, 403, problem=str(refusal))
     except Invalid as fault:
         edit = ("json" if typed.get("form") == "json" else "1") if verdict == "edit" else ""
         card = card_of(actor, row, typed.dict(), edit)
         mark(card, fault.field, fault.message)
-        return _show(request, actor, card, 422, problem=f"{fault.field.capitalize()} {fault.message}")
+        return show(request, actor, card, 422, problem=f"{fault.field.capitalize()} {fault.message}")
     if request.headers.get("HX-Request"):
-        return _show(request, actor, card_of(actor, access.get(_CARD, actor, pk=request_id)))
+        return show(request, actor, card_of(actor, access.get(CARD, actor, pk=request_id)))
     return redirect("queue-item", request_id)
 
 
@@ -92,26 +98,51 @@ def _said(row: ApprovalRequest, verdict: str, typed: Any) -> dict[str, Any]:
     return {"answer": typed.get("answer")} if verdict in ("edit", "respond") else {}
 
 
-def _show(request: HttpRequest, actor: Actor, card: dict[str, Any], status: int = 200, **more: Any) -> HttpResponse:
+def show(request: HttpRequest, actor: Actor, card: dict[str, Any], status: int = 200, **more: Any) -> HttpResponse:
+    """The card, by itself for a page that has the rest already, or beside the list."""
     context = {"card": card, "selected": card["item"]["id"], **more}
     if request.headers.get("HX-Request"):
         return render(request, "approvals/_card_only.html", context, status=status)
     return render(request, "approvals/queue.html", {**_around(request, actor), **context}, status=status)
 
 
+def _rows(
+    request: HttpRequest, actor: Actor
+) -> tuple[QuerySet[ApprovalRequest], dict[str, str], frozenset[str] | None]:
+    """What the address asks for, how it was read, and whose groups it is narrowed to (None: everybody's)."""
+    filters = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in listing.FILTERS}
+    if filters["whose"] not in ("mine", "all"):
+        filters["whose"] = "mine" if actor.role == "reviewer" else "all"
+    rows = listing.pending(actor, **{name: filters[name] for name in listing.FILTERS[1:]})
+    if filters["whose"] == "all":
+        return rows, filters, None
+    of = groups.of(actor)
+    return listing.mine(actor, rows, of), filters, of
+
+
 def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     """The list and its header."""
-    filters = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in ("kind", "workflow")}
-    rows, after = listing.page(listing.pending(actor, **filters), request.GET.get("after", ""))
+    wanted, filters, of = _rows(request, actor)
+    rows, after = listing.page(wanted, request.GET.get("after", ""), of)
     topic = access.all(FeedTopic, actor).filter(name=f"queue:{actor.tenant.id}").values_list("last_seq", flat=True)
+    kept = {name: value for name, value in filters.items() if value}
+    narrowed, totals = any(filters[name] for name in listing.FILTERS[1:]), listing.totals(wanted)
     return {
         "section": "queue",
         "items": listing.items(rows),
         "filters": filters,
+        "kept": kept,
+        "query": urlencode(kept),
+        "narrowed": narrowed,
         "kinds": _KINDS,
+        "risks": list(PRESSING),
         "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True),
-        "next": "?" + urlencode({**filters, "after": after}) if after else "",
+        "groups": groups.names(actor.tenant.id),
+        "mine": " ".join(sorted(of)) if of is not None else None,
+        "views": access.all(SavedView, actor).filter(owner_id=actor.id).order_by("name") if actor.id else [],
+        "next": "?" + urlencode({**kept, "after": after}) if after else "",
         "seq": next(iter(topic), 0),
         "may_start": actor.role in ("operator", "admin"),
-        **listing.totals(actor),
+        **totals,
+        **({"waiting": totals["total"]} if not narrowed and (of is None) == (actor.role != "reviewer") else {}),
     }

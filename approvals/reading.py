@@ -10,7 +10,7 @@ from uuid import UUID
 from approvals.actions.decisions import proposal
 from approvals.actions.requests import contents, decision_contents, vote_contents
 from approvals.models import ApprovalRequest, RequestStatus, Vote
-from approvals.words import VERDICTS
+from approvals.words import allowed_by
 
 Json = Any
 
@@ -63,7 +63,9 @@ def _one(request: ApprovalRequest, votes: Sequence[Vote]) -> dict[str, Json]:
         "content": content,
         "status": request.status,
         "verdicts": [
-            each for each in VERDICTS[request.kind] if pending and not (each == "escalate" and request.escalated_at)
+            each
+            for each in allowed_by(request.kind, request.verdicts)
+            if pending and not (each == "escalate" and request.escalated_at and not _chain(request))
         ],
         "votes": [
             {
@@ -76,6 +78,13 @@ def _one(request: ApprovalRequest, votes: Sequence[Vote]) -> dict[str, Json]:
             for vote in votes
         ],
         "approvers": request.approvers,
+        "group": request.group,
+        "blocks": request.blocks,
+        "second_for_edit": request.second_for_edit,
+        "agenda": request.agenda,
+        "claimed_by": request.claimed_by_name if pending else "",
+        "claimed_until": request.claimed_until if pending else None,
+        "standing": str(request.standing_id) if request.standing_id else None,
         "reason": request.reason,
         "rule": request.rule,
         "scope": request.scope,
@@ -86,3 +95,8 @@ def _one(request: ApprovalRequest, votes: Sequence[Vote]) -> dict[str, Json]:
         "escalated_at": request.escalated_at,
         "decision": decision(request),
     }
+
+
+def _chain(request: ApprovalRequest) -> bool:
+    """Whether there is somebody left to escalate to."""
+    return any(entry["do"] == "escalate" for entry in request.agenda)

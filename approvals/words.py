@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +40,24 @@ class Words:
         return {"reason": self.reason, "arguments": self.arguments, "answer": self.answer, "result": self.result}
 
 
-def read(kind: str, verdict: str, reason: str, arguments: Json, answer: str | None, result: Json) -> Words:
-    """The words, checked for a request of ``kind``. Raises Invalid naming the field that is missing or too much."""
-    allowed = VERDICTS[kind]
+def read(
+    kind: str,
+    verdict: str,
+    reason: str,
+    arguments: Json,
+    answer: str | None,
+    result: Json,
+    by_rule: Collection[str] = (),
+) -> Words:
+    """The words, checked for a request of ``kind``. ``by_rule``: the verdicts that its rule allows, if it names any.
+
+    Raises Invalid naming the field that is missing or too much.
+    """
+    if verdict not in VERDICTS[kind]:
+        raise Invalid("verdict", f"must be one of {', '.join(VERDICTS[kind])} for a request of kind {kind}")
+    allowed = allowed_by(kind, by_rule)
     if verdict not in allowed:
-        raise Invalid("verdict", f"must be one of {', '.join(allowed)} for a request of kind {kind}")
+        raise Invalid("verdict", f"must be one of {', '.join(allowed)}: the rule that asked allows no other")
     reason = (reason or "").strip()
     if len(reason) > MAX_REASON:
         raise Invalid("reason", f"is longer than {MAX_REASON} characters")
@@ -62,6 +76,11 @@ def read(kind: str, verdict: str, reason: str, arguments: Json, answer: str | No
     if answer == HAPPENED and kind == "in_doubt" and result is None:
         raise Invalid("result", "is needed: what did the call return, as JSON or as text?")
     return Words(verdict, reason, arguments, answer, result)
+
+
+def allowed_by(kind: str, by_rule: Collection[str]) -> list[str]:
+    """The verdicts of a kind that a rule leaves; a rule that names none leaves all."""
+    return [each for each in VERDICTS[kind] if not by_rule or each in by_rule]
 
 
 def _takes(kind: str, verdict: str) -> tuple[str, ...]:

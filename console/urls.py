@@ -4,8 +4,8 @@ from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 from django.views.generic import RedirectView
 
+from approvals import hand_pages, run_pages
 from approvals import pages as queue_pages
-from approvals import run_pages
 from console.api import api
 from console.health import healthz, readyz
 from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
@@ -35,6 +35,9 @@ urlpatterns = [
     path("queue/", queue_pages.queue, name="queue"),
     path("queue/<uuid:request_id>/", queue_pages.item, name="queue-item"),
     path("queue/<uuid:request_id>/decide/", queue_pages.decide, name="queue-decide"),
+    path("queue/views/", hand_pages.views, name="queue-views"),
+    path("queue/<uuid:request_id>/hand/", hand_pages.hand, name="queue-hand"),
+    path("queue/<uuid:request_id>/like/", hand_pages.like, name="queue-like"),
     path("queue/<uuid:request_id>/seen/", queue_pages.seen, name="queue-seen"),
     path("runs/", run_lists.runs, name="runs"),
     path("runs/new/", run_lists.new, name="run-new"),
@@ -64,6 +67,9 @@ urlpatterns = [
     path("groups/<slug:name>/", people_pages.group, name="group"),
     path("limits/", limit_pages.limit_form, name="limits"),
     path("limits/<slug:slug>/", limit_pages.limit_form, name="workflow-limits"),
+    path("standing/", hand_pages.standing, name="standing"),
+    path("standing/<uuid:standing_id>/", hand_pages.uses, name="standing-uses"),
+    path("hours/", hand_pages.hours, name="hours"),
     path("routing/", limit_pages.queue_form, name="routing"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]

@@ -21,6 +21,10 @@
     var list = document.querySelector(template.dataset.upsert);
     Array.from(template.content.children).forEach(function (fresh) {
       var old = fresh.id && document.getElementById(fresh.id);
+      if (old && list && old.parentElement === list && !wanted(list, fresh)) {
+        old.remove(); // it went to others
+        return;
+      }
       if (old) {
         if (old.querySelector("a[aria-current]")) fresh.querySelector("a").setAttribute("aria-current", "page");
         old.replaceWith(fresh);
@@ -36,7 +40,9 @@
   }
 
   // A list shows only what its filters let through: data-filter-kind="tool" on the list, data-kind on the entry.
+  // data-mine="- finance": entries of these groups alone; "-" is none.
   function wanted(list, entry) {
+    if ("mine" in list.dataset && list.dataset.mine.split(" ").indexOf(entry.dataset.group) < 0) return false;
     return Object.keys(list.dataset).every(function (name) {
       if (name.indexOf("filter") !== 0 || !list.dataset[name]) return true;
       var field = name.slice(6);

@@ -43,7 +43,11 @@
     if (text !== element.textContent) element.textContent = text;
   }
 
-  function tellTimes() { $$("time[data-time]").forEach(tellTime); }
+  function tellTimes() {
+    $$("time[data-time]").forEach(tellTime);
+    $$("[data-until]").forEach(function (element) { element.hidden = new Date(element.dataset.until) < Date.now(); });
+    $$("[data-zone]").forEach(function (field) { field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || ""; });
+  }
 
   // The entry whose card was asked for and has not arrived. It counts as the open one from the moment it was picked, so
   // that keys pressed faster than the server answers walk on; and while it is set no key decides, since what the
@@ -84,7 +88,7 @@
 
   function countShown() {
     const say = $("#queue-say"), count = $("#waiting-count");
-    if (say && count) count.textContent = Number(say.dataset.total) ? Number(say.dataset.total).toLocaleString("en-GB") : "";
+    if (say && count) count.textContent = say.dataset.total;
   }
 
   // The open request changed elsewhere: show it, unless that would throw away what is being typed. A card that was
@@ -136,9 +140,28 @@
     return true;
   }
 
+  // A key that does something for good asks once more, in its place, and forgets after a while or with anything else.
+  const PATIENCE = 6000; // milliseconds
+  let arming = 0;
+  function armed(button) {
+    if (button.classList.contains("is-armed")) return true;
+    disarm();
+    button.classList.add("is-armed");
+    button.dataset.label = button.innerHTML;
+    button.textContent = button.dataset.confirm;
+    $("#announce").textContent = button.dataset.confirm;
+    arming = setTimeout(disarm, PATIENCE);
+    return false;
+  }
+  function disarm() {
+    clearTimeout(arming);
+    $$(".is-armed").forEach(function (button) { button.classList.remove("is-armed"); button.innerHTML = button.dataset.label; });
+  }
+
   function press(key) {
     const button = $('#card [data-key="' + key + '"]');
     if (coming || !button || button.disabled) return false;
+    if (button.dataset.confirm && !armed(button)) return true;
     if (button.tagName !== "SUMMARY") { button.click(); return true; }
     button.parentElement.open = true;
     const field = $("textarea, input:not([type=hidden]), button", button.parentElement.querySelector("form"));
@@ -148,6 +171,7 @@
 
   document.addEventListener("keydown", function (event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.key !== "a") disarm();
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key === "Escape") {
       const open = $$(".verdict details[open], .pop[open], .who[open]").pop();
@@ -158,7 +182,8 @@
     let done = false;
     if (event.key === "j") done = move(1);
     else if (event.key === "k") done = move(-1);
-    else if ("aerm".includes(event.key)) done = press(event.key);
+    else if ("aermcu".includes(event.key)) done = press(event.key);
+    else if (event.key === "o") done = opened() ? false : move(0);
     else if (event.key === "/") { $("#find").focus(); done = true; }
     else if (event.key === "?") { $("#keys").showModal(); done = true; }
     if (done) event.preventDefault();

@@ -11,7 +11,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from approvals import policy
+from approvals import agenda, audience, policy
+from approvals.actions import claims
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import (
     contents,
@@ -76,19 +77,19 @@ def decide(
     judged by the rules again; one reject, answer or terminate decides alone; escalate leaves the request pending.
     ``digest`` is that of the arguments that were looked at: if others are on the table by now, nothing is approved.
 
-    Raises access.NotFound, access.Forbidden (only reviewers decide), TooLate, AlreadyVoted, Changed, Invalid.
+    Raises access.NotFound, access.Forbidden (see audience.require), TooLate, AlreadyVoted, Changed, Claimed, Invalid.
     """
     run = lock_run_of(actor, request_id)
     request = access.get(ApprovalRequest, actor, pk=request_id)  # after the lock: what it says then holds
-    access.require(actor, "reviewer")
-    if actor.id is None:
-        raise access.Forbidden("Only people and their tokens decide.")
+    audience.require_reviewer(actor)
     request.workflow = run.workflow  # joined there already, and shown next
+    now = timezone.now()
     if request.status != RequestStatus.PENDING:
         raise TooLate(request)
-    if request.due_at is not None and request.due_at <= timezone.now() and request.on_expiry != "escalate":
+    if request.due_at is not None and request.due_at <= now and request.on_expiry != "escalate":
         raise TooLate(request)  # the sweeper has not been here yet; what was frozen holds all the same
-    words = read(request.kind, verdict, reason, arguments, answer, result)
+    words = read(request.kind, verdict, reason, arguments, answer, result, request.verdicts)
+    audience.require(actor, request, words.verdict, now)
     votes = standing_votes(request)
     table = proposal(request, votes)
     if digest is not None and digest != table.digest:
@@ -100,6 +101,7 @@ def decide(
     if words.verdict == "edit":
         words, request = _edit(request, run, words)
     votes = _vote(actor, request, votes, words)
+    claims.drop(request)
     if words.verdict in ("approve", "edit"):
         if len({vote.voter_id for vote in votes}) < request.approvers:
             log.record(actor, "request.voted", "request", request.pk, verdict=words.verdict, run=str(run.pk))
@@ -154,7 +156,7 @@ def _decision(row: tuple[Any, ...]) -> Decision:
 def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, ApprovalRequest]:
     """An edit is checked like a proposal of the team: by the tool's schema, then by the rules. Quorum only rises."""
     if request.kind != "tool":
-        return replace(words, digest=digest_of(words.answer)), request
+        return replace(words, digest=digest_of(words.answer)), _second(request)
     shown = contents(request)
     fault = first_fault(shown.get("schema"), words.arguments)
     if fault:
@@ -167,11 +169,23 @@ def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, Appr
         raise Invalid("arguments", verdict.reason)
     detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
     if verdict.effect == "require" and detail.get("approvers", 1) > request.approvers:
-        request.approvers, request.rule, request.reason = detail["approvers"], detail.get("rule"), verdict.reason
-        ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id).update(
-            approvers=request.approvers, rule=request.rule, reason=request.reason
-        )
-    return replace(words, digest=digest_of(words.arguments)), request
+        _raise(request, approvers=detail["approvers"], rule=detail.get("rule"), reason=verdict.reason)
+        if detail.get("group"):
+            _raise(request, group=detail["group"])
+    return replace(words, digest=digest_of(words.arguments)), _second(request)
+
+
+def _second(request: ApprovalRequest) -> ApprovalRequest:
+    """An edit that its editor alone may not approve takes two."""
+    if request.second_for_edit and request.approvers < 2:
+        _raise(request, approvers=2)
+    return request
+
+
+def _raise(request: ApprovalRequest, **demands: Json) -> None:
+    ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id).update(**demands)
+    for name, value in demands.items():
+        setattr(request, name, value)
 
 
 def _today(run: Run) -> Mapping[str, Json] | None:
@@ -253,6 +267,8 @@ def settle(
         "decided_by_id": by_id,
         "decided_by_name": by_name,
         "sealed_decision": sealed,
+        "agenda": [],
+        "next_at": None,
     }
     pending = ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id, status=RequestStatus.PENDING)
     if not pending.update(**outcome):
@@ -263,10 +279,11 @@ def settle(
 
 
 def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> ApprovalRequest:
-    if request.escalated_at is not None:
+    """To the next group of its chain, before its time; without a chain it is marked, once, for somebody else."""
+    ahead = next((entry for entry in request.agenda if entry["do"] == "escalate"), None)
+    if ahead is None and request.escalated_at is not None:
         raise AlreadyVoted(request, f"This was already escalated at {request.escalated_at:%H:%M:%S UTC on %Y-%m-%d}.")
-    request.escalated_at = timezone.now()
-    ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id).update(escalated_at=request.escalated_at)
+    pass_on(request, ahead, timezone.now())
     Vote.objects.create(  # it counts for nothing, so it is void; the words are for whoever decides in the end
         tenant_id=request.tenant_id,
         request=request,
@@ -276,6 +293,18 @@ def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) ->
         sealed=crypto.seal_json(request.tenant_id, "vote", words.contents()),
         voided=True,
     )
-    log.record(actor, "request.escalated", "request", request.pk, run=str(run.pk))
+    log.record(actor, "request.escalated", "request", request.pk, run=str(run.pk), group=request.group)
     tell(request, run)
     return request
+
+
+def pass_on(request: ApprovalRequest, entry: Mapping[str, Json] | None, now: datetime) -> None:
+    """Escalate a pending request whose run is locked: to the group of an ``entry`` of its agenda, which is then done.
+    Whoever had it in hand lets go."""
+    request.escalated_at = request.escalated_at or now
+    if entry is not None:
+        request.group = entry["group"]
+        request.agenda = [each for each in request.agenda if each != entry]
+        request.next_at = agenda.when(request.agenda[0]) if request.agenda else None
+    claims.drop(request)
+    request.save(update_fields=["escalated_at", "group", "agenda", "next_at"])

@@ -1,4 +1,4 @@
-"""What time does to a request: the outcome that was frozen when it was made, never silence."""
+"""What time does to a request: what its agenda says, written when it was made. Never silence."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.actions.decisions import settle
+from approvals import agenda
+from approvals.actions.decisions import pass_on, settle
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import lock_run, tell
-from approvals.models import ApprovalRequest, RequestStatus
+from approvals.models import NEVER_DUE, ApprovalRequest, RequestStatus
 from approvals.words import Words
 from console.audit import log
 from console.runs import actions as runs
+from console.runs.models import Run
 from console.tenants.access import Actor
 from console.tenants.scopes import system_scope, tenant_scope
 
@@ -23,44 +25,61 @@ REASON = "Nobody answered in time."
 
 
 def expire_due(limit: int = 200) -> int:
-    """Give every request whose time is up its outcome; returns how many. Call outside any scope.
+    """Do what time has to do to every request now: remind, escalate, give it its outcome. Returns to how many.
 
-    One transaction a request: two runs are never locked together.
+    One transaction a request: two runs are never locked together. Call outside any scope.
     """
     with system_scope("approvals that are due"):
         due = list(
-            ApprovalRequest.objects.filter(status=RequestStatus.PENDING, due_at__lte=timezone.now())
-            .order_by("due_at")
+            ApprovalRequest.objects.filter(status=RequestStatus.PENDING, next_at__lte=timezone.now())
+            .order_by("next_at")
             .values_list("tenant_id", "run_id", "pk")[:limit]
         )
     moved = 0
     for tenant_id, run_id, request_id in due:
         try:
             with tenant_scope(tenant_id):
-                moved += _expire(tenant_id, run_id, request_id)
-        except Exception:  # one that cannot be expired must not keep all the others waiting; the next sweep tries again
-            errors.exception("request_not_expired", request=str(request_id), run=str(run_id))
+                moved += _attend(tenant_id, run_id, request_id)
+        except Exception:  # one that cannot be moved must not keep all the others waiting; the next sweep tries again
+            errors.exception("request_not_moved", request=str(request_id), run=str(run_id))
     return moved
 
 
 @transaction.atomic
-def _expire(tenant_id: UUID, run_id: UUID, request_id: UUID) -> bool:
+def _attend(tenant_id: UUID, run_id: UUID, request_id: UUID) -> bool:
     run = lock_run(run_id, tenant_id)
     request = ApprovalRequest.objects.get(pk=request_id, tenant=tenant_id)
     now = timezone.now()
-    if request.status != RequestStatus.PENDING or request.due_at is None or request.due_at > now:
+    if request.status != RequestStatus.PENDING or request.next_at is None or request.next_at > now:
         return False  # decided, or put off, since we looked
+    due, left = agenda.split(request.agenda, now)
     policy = Actor(tenant=run.tenant, role="", kind="system", id=None, name="policy")
-    if request.on_expiry == "escalate":
-        request.escalated_at, request.due_at = request.escalated_at or now, None
-        ApprovalRequest.objects.filter(pk=request.pk, tenant=tenant_id).update(
-            escalated_at=request.escalated_at, due_at=None
-        )
+    last = due[-1]["do"] if due else "expire"
+    if last == "expire" and request.on_expiry != "escalate":
+        return _expire(policy, request, run)
+    for entry in due:
+        if entry["do"] == "escalate":
+            pass_on(request, entry, now)
+            log.record(policy, "request.escalated", "request", request.pk, run=str(run.pk), group=request.group)
+    if last == "expire":
+        request.due_at = None
+        pass_on(request, None, now)
         log.record(policy, "request.escalated", "request", request.pk, run=str(run.pk), why="due")
-        tell(request, run)
-        return True
-    verdict = "terminate" if request.on_expiry == "terminate" else "reject"
-    settle(request, RequestStatus.EXPIRED, Words(verdict, REASON, digest=request.digest), now, None, policy.name)
+    reminders = [entry["part"] for entry in due if entry["do"] == "remind"]
+    if reminders and last != "expire":
+        log.record(policy, "request.reminded", "request", request.pk, run=str(run.pk), part=reminders[-1])
+    request.agenda, request.next_at = left, agenda.when(left[0]) if left else None
+    request.falls = request.due_at or NEVER_DUE
+    request.save(update_fields=["agenda", "next_at", "due_at", "falls"])
+    tell(request, run)
+    return True
+
+
+def _expire(policy: Actor, request: ApprovalRequest, run: Run) -> bool:
+    """Nobody answered, and the time is up."""
+    verdict = request.on_expiry if request.on_expiry in ("terminate", "approve") else "reject"
+    words = Words(verdict, REASON, digest=request.digest)
+    settle(request, RequestStatus.EXPIRED, words, timezone.now(), None, policy.name)
     log.record(policy, "request.expired", "request", request.pk, run=str(run.pk), verdict=verdict)
     if verdict == "terminate":
         end_locked(run, "failed", "expired", f"Nobody answered in time: {request.title}")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.utils import timezone
 
-from approvals import policy, rules
-from approvals.models import ApprovalRequest, Vote
+from approvals import calendars, policy
+from approvals.models import ApprovalRequest, Calendar, RequestStatus, Vote
 from console.durable.steps import Ask, Verdict
 from console.runs import feed
-from console.runs.models import TERMINAL, Run
+from console.runs.models import Run
 from console.tenants import access, crypto
 from console.tenants.access import Actor
 
@@ -43,44 +41,10 @@ def facts_of(run: Run) -> policy.Facts:
     )
 
 
-@transaction.atomic
-def announce(run_id: UUID, ask: Ask) -> ApprovalRequest | None:
-    """Write the request of a gate that asks for a person, and tell the queue and the run's page.
-
-    Again is the same request: (run, scope, n) is its identity. None when the run has ended meanwhile.
-    Call inside a tenant or system scope.
-    """
-    run = lock_run(run_id)
-    if run.status in TERMINAL:
-        return None
-    existing = ApprovalRequest.objects.filter(tenant=run.tenant_id, run=run, scope=ask.scope, n=ask.n).first()
-    if existing is not None:
-        return existing
-    verdict = ask.verdict or policy.judge(ask, {}, policy.Facts())
-    detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
-    now = timezone.now()
-    expires_in = detail.get("expires_in")
-    request = ApprovalRequest.objects.create(
-        tenant_id=run.tenant_id,
-        run=run,
-        workflow_id=run.workflow_id,
-        scope=ask.scope,
-        n=ask.n,
-        kind=ask.kind,
-        agent=plain(ask.agent, 200),
-        tool=plain(ask.tool, 200),
-        risk=detail.get("risk") or "",
-        title=plain(title_of(ask, run), 300),
-        sealed_request=crypto.seal_json(run.tenant_id, "request", shown_for(ask)),
-        digest=ask.digest,
-        reason=plain(verdict.reason, 2000),
-        rule=detail.get("rule"),
-        approvers=detail.get("approvers") or 1,
-        due_at=now + rules.duration(expires_in) if expires_in else None,
-        on_expiry=detail.get("on_expiry") or "",
-    )
-    tell(request, run, ())
-    return request
+def hours_of(tenant_id: UUID) -> calendars.Hours | None:
+    """The tenant's calendar, if it has one."""
+    kept = Calendar.objects.filter(tenant=tenant_id).first()
+    return calendars.read(kept.zone, kept.days, kept.holidays) if kept else None
 
 
 # Without its revision, whose body is long and which an edit alone asks for.
@@ -90,6 +54,11 @@ _LOCKED = Run.objects.select_for_update(no_key=True, of=("self",)).select_relate
 def lock_run(run_id: UUID, tenant_id: UUID | None = None) -> Run:
     """The run's row, locked against every other transition until this transaction ends. Raises Run.DoesNotExist."""
     return _LOCKED.get(pk=run_id) if tenant_id is None else _LOCKED.get(pk=run_id, tenant=tenant_id)
+
+
+def lock_runs(tenant_id: UUID, run_ids: Iterable[UUID]) -> None:
+    """Lock several runs of a tenant, in the order of their ids. Call before anything is published."""
+    list(_LOCKED.filter(tenant=tenant_id, pk__in=list(run_ids)).order_by("pk").values_list("pk"))
 
 
 def lock_run_of(actor: Actor, request_id: UUID | str) -> Run:
@@ -152,6 +121,10 @@ def summary(request: ApprovalRequest, run: Run, votes: Sequence[Vote]) -> dict[s
         "run_title": run.title,
         "risk": request.risk,
         "reason": request.reason,
+        "group": request.group,
+        "blocks": request.blocks,
+        "claimed_by": request.claimed_by_name if request.status == RequestStatus.PENDING else "",
+        "claimed_until": iso(request.claimed_until),
         "approvers": request.approvers,
         "votes": len({vote.voter_id for vote in votes}),
         "created_at": iso(request.created_at),

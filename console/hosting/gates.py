@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from approvals import actions as approvals
+from approvals.blocked import blocked
 from console.durable.steps import Ask, Decision, Verdict
 from console.hosting.database import Database
 from console.hosting.revisions import today
@@ -58,7 +59,7 @@ class HostGates:
 
 def _announce(run: Run, ask: Ask) -> None:
     with system_scope("a worker announces a request"):
-        approvals.announce(run.id, ask)
+        approvals.announce(run.id, ask, blocked(run.revision.body.get("team") or {}, ask.agent))
 
 
 def _decisions(run: Run, asks: list[Ask]) -> tuple[int, Mapping[str, Any] | None, list[tuple[Ask, Decision]]]:

@@ -220,10 +220,19 @@ def domid(value: Any) -> str:
 
 
 @register.filter
+def iso(value: Any) -> str:
+    """A time as scripts read it: ISO 8601 in UTC."""
+    when = moment(value)
+    return when.astimezone(UTC).isoformat() if when else ""
+
+
+@register.filter
 def rank(item: dict[str, Any]) -> str:
-    """What the queue sorts by, as one comparable string: risk, due date, age. The database sorts the same way."""
-    risk = RISK_ORDER.get(item.get("risk") or "", 3)
-    return f"{risk}|{_sortable(item.get('due_at'))}|{_sortable(item.get('created_at'))}|{item.get('id')}"
+    """What the queue sorts by, as one comparable string: risk, due date, agents blocked, age. The database sorts the same
+    way; see approvals/listing.py."""
+    risk, blocks = RISK_ORDER.get(item.get("risk") or "", 3), 999 - int(item.get("blocks") or 1)
+    due, made = _sortable(item.get("due_at")), _sortable(item.get("created_at"))
+    return f"{risk}|{due}|{blocks:03d}|{made}|{item.get('id')}"
 
 
 def _sortable(value: Any) -> str:
@@ -266,6 +275,12 @@ def ended(text: str) -> str:
     """A text that another sentence may follow."""
     text = str(text).strip()
     return f"{text}." if text and text[-1].isalnum() else text
+
+
+@register.filter
+def lower_first(text: str) -> str:
+    """The text to go on with in a sentence."""
+    return text[:1].lower() + text[1:]
 
 
 @register.filter

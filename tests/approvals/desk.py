@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
+
+from django.utils import timezone
 
 from approvals import actions
 from approvals.models import ApprovalRequest
@@ -107,6 +110,20 @@ class Desk:
         """The request as it is now."""
         with self.house.scope():
             return ApprovalRequest.objects.get(pk=request.pk if isinstance(request, ApprovalRequest) else request)
+
+    def late(self, request: ApprovalRequest | UUID, entries: int = 99) -> int:
+        """Let the time of the first ``entries`` on a request's agenda be over; how many requests that changed."""
+        gone = (timezone.now() - timedelta(seconds=1)).isoformat()
+        key = request.pk if isinstance(request, ApprovalRequest) else request
+        with self.house.scope():
+            row = ApprovalRequest.objects.get(pk=key)
+            if not row.agenda:
+                return 0
+            row.agenda = [{**each, "at": gone} if n < entries else each for n, each in enumerate(row.agenda)]
+            row.next_at = gone
+            row.due_at = gone if row.due_at and entries >= len(row.agenda) else row.due_at
+            row.save(update_fields=["agenda", "next_at", "due_at"])
+        return 1
 
     def decide(self, who: Any, request: ApprovalRequest, verdict: str, **words: Any) -> ApprovalRequest:
         """What ``who`` (a member of tests.world) says, in a transaction of its own."""

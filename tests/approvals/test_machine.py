@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -114,10 +112,7 @@ class Requests(RuleBasedStateMachine):
     @rule(place=st.integers(0, 1))
     def time_passes(self, place: int) -> None:
         pk = self.ids[place]
-        with self.desk.house.scope():
-            had = ApprovalRequest.objects.filter(pk=pk, due_at__isnull=False).update(
-                due_at=timezone.now() - timedelta(seconds=1)
-            )
+        had = self.desk.late(pk)
         moved = actions.expire_due()
         expected = bool(had) and self.states[pk] == "pending"
         assert moved == expected

@@ -261,7 +261,7 @@ def test_a_page_at_a_time_and_for_a_fixed_price(world: World, django_assert_num_
     client = house.reviewer.client
     publish(house, id="first")
     client.get(PAGE)
-    # The session and user, the membership (two), the scope's settings (four), how much waits in the queue; then
+    # The session and user, the membership (two), the scope's settings (four), one's groups and what waits for them; then
     # subscriptions, events and their runs. The last two are there with the first page as with any other.
     with django_assert_num_queries(QUERIES):
         client.get(PAGE)
@@ -285,7 +285,7 @@ def test_a_page_at_a_time_and_for_a_fixed_price(world: World, django_assert_num_
     assert client.get(f"{PAGE}?after=nonsense")["Location"] == PAGE
 
 
-QUERIES = 13
+QUERIES = 14
 
 
 def test_many_runs_of_one_event_are_on_its_own_page(world: World) -> None:

@@ -262,8 +262,8 @@ def test_addresses_that_make_no_sense(desk: Desk, world: World) -> None:
         assert client.get(path, follow=True).status_code == 200, path
 
 
-# The session and user, the membership (two), the scope's settings (four) and the page's own few. Rows cost nothing.
-@pytest.mark.parametrize(("path", "queries"), [("/queue/", 15), ("/runs/", 13)])
+# The session and user, the membership (two), the scope's settings (four), one's groups and the page's own few. Rows cost nothing.
+@pytest.mark.parametrize(("path", "queries"), [("/queue/", 20), ("/runs/", 14)])
 def test_a_list_costs_the_same_however_long_it_is(
     desk: Desk, world: World, django_assert_max_num_queries: Any, path: str, queries: int
 ) -> None:
@@ -281,7 +281,7 @@ def test_the_queue_is_ordered_and_paged_by_what_presses(
     _, rows = desk.waiting(*asks, asking("question", question="Which?"))
     with desk.house.scope():
         soon = timezone.now() + timedelta(minutes=5)
-        ApprovalRequest.objects.filter(pk=rows[5].pk).update(due_at=soon)
+        ApprovalRequest.objects.filter(pk=rows[5].pk).update(due_at=soon, falls=soon)
     expected = [str(rows[n].pk) for n in (5, 1, 3, 2, 0, 4, 6)]
     monkeypatch.setattr(listing, "PAGE", 3)
     with desk.house.scope():

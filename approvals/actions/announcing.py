@@ -1,0 +1,79 @@
+"""How a gate becomes a request, with everything frozen that its card promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import agenda, policy
+from approvals.actions import standing
+from approvals.actions.requests import hours_of, lock_run, plain, shown_for, tell, title_of
+from approvals.models import NEVER_DUE, PRESSING, ApprovalRequest
+from console.durable.steps import Ask
+from console.runs.models import TERMINAL
+from console.tenants import crypto
+
+Json = Any
+
+
+@transaction.atomic
+def announce(run_id: UUID, ask: Ask, blocks: int = 1) -> ApprovalRequest | None:
+    """Write the request of a gate that asks for a person, and tell the queue and the run's page.
+
+    Again is the same request: (run, scope, n) is its identity. None when the run has ended meanwhile. ``blocks`` is how
+    many agents cannot go on without it. Call inside a tenant or system scope.
+    """
+    run = lock_run(run_id)
+    if run.status in TERMINAL:
+        return None
+    existing = ApprovalRequest.objects.filter(tenant=run.tenant_id, run=run, scope=ask.scope, n=ask.n).first()
+    if existing is not None:
+        return existing
+    verdict = ask.verdict or policy.judge(ask, {}, policy.Facts())
+    detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
+    now = timezone.now()
+    planned = agenda.plan(now, detail, hours_of(run.tenant_id) if detail.get("hours") == "business" else None)
+    risk = detail.get("risk") or ""
+    request = ApprovalRequest.objects.create(
+        tenant_id=run.tenant_id,
+        run=run,
+        workflow_id=run.workflow_id,
+        scope=ask.scope,
+        n=ask.n,
+        kind=ask.kind,
+        agent=plain(ask.agent, 200),
+        tool=plain(ask.tool, 200),
+        risk=risk,
+        title=plain(title_of(ask, run), 300),
+        sealed_request=crypto.seal_json(run.tenant_id, "request", shown_for(ask)),
+        digest=ask.digest,
+        reason=plain(verdict.reason, 2000),
+        rule=detail.get("rule"),
+        started_by_id=run.started_by_id,
+        group=plain(detail.get("group") or "", 100),
+        approvers=detail.get("approvers") or 1,
+        verdicts=detail.get("verdicts") or [],
+        second_for_edit=bool(detail.get("second_for_edit")),
+        standing_allowed=detail.get("standing") is not False,
+        due_at=planned.due_at,
+        on_expiry=_outcome(ask, detail),
+        agenda=planned.agenda,
+        next_at=planned.next_at,
+        pressing=PRESSING.get(risk, 3),
+        falls=planned.due_at or NEVER_DUE,
+        blocks=max(1, min(blocks, 999)),
+    )
+    if not standing.use(request):
+        tell(request, run, ())
+    return request
+
+
+def _outcome(ask: Ask, detail: Mapping[str, Json]) -> str:
+    """What becomes of it when nobody answers. Only what does no more than read may then be done."""
+    wanted = detail.get("on_expiry") or ""
+    safety = ask.request.get("safety") if isinstance(ask.request, Mapping) else None
+    return "reject" if wanted == "approve" and safety != "read_only" else wanted
