@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from approvals import rules
+from approvals.checks import RulesCheck
 from console.workflows import rules_check
 
 
@@ -11,4 +11,4 @@ class ApprovalsConfig(AppConfig):
 
     def ready(self) -> None:
         # Workflows stand below approvals and cannot ask for rules by name; so we say how rules are checked.
-        rules_check.use(rules.check)
+        rules_check.use(RulesCheck())

@@ -5,14 +5,14 @@ What the policy reads from a tool's ``ask.request`` (all else in it is for the p
     arguments  what would be executed; schema: JSON schema of the arguments
     safety     read_only, idempotent or neither; missing counts as neither
     approval   allow or require, as the catalogue says; anything else counts as require
-    risk       low, medium or high; shown
+    risk       low, medium or high; shown, and rules match on it
     fault      why the arguments could not even be read as JSON, if so
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from approvals import rules
@@ -32,31 +32,63 @@ class Facts:
     tenant: Mapping[str, Json] = field(default_factory=dict)
 
 
-def judge(ask: Ask, body: Mapping[str, Json], facts: Facts, today: Mapping[str, Json] | None = None) -> Verdict:
-    """What the revision ``body`` says about ``ask``: allow, deny or require, with what a request has to freeze.
+@dataclass(frozen=True, slots=True)
+class TenantRules:
+    """A tenant's own list of rules, which holds for all its workflows beside theirs; ``number`` is its version."""
+
+    number: int
+    rules: list[Json] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What the lists say together: the match that decides, whose list it is from, and what both demand of people."""
+
+    match: rules.Match
+    of: str = "workflow"  # or tenant
+    version: int | None = None
+    beside: rules.Rule | None = None  # the other list's, where it requires people, too
+
+    @property
+    def effect(self) -> str:
+        return self.match.effect
+
+
+def judge(
+    ask: Ask,
+    body: Mapping[str, Json],
+    facts: Facts,
+    today: Mapping[str, Json] | None = None,
+    tenant: TenantRules | None = None,
+) -> Verdict:
+    """What the revision ``body`` and the ``tenant``'s rules say about ``ask``: allow, deny or require, with what a
+    request has to freeze.
 
     ``today`` is the body of the workflow's current revision where the run has an older one: of it only a denial counts.
 
-    ``detail``: rule (frozen or None), approvers, group, expires_in (ISO 8601 or None), on_expiry, risk.
+    ``detail``: rule (frozen or None), of (tenant or workflow; empty without a rule), version (of that list, or None),
+    approvers, group, expires_in (ISO 8601 or None), on_expiry, escalation ([{after, group}]), verdicts ([]: all),
+    second_for_edit, standing, hours (business or empty), risk.
     """
     if ask.kind != "tool":
         return _require(ask, _NOT_A_CALL.get(ask.kind, "A person decides here.").format(agent=ask.agent or "The team"))
     request = _effective(ask)
-    barred = _match(ask, request, today, facts) if today is not None else None
+    barred = _match(ask, request, today.get("rules"), facts) if today is not None else None
     if barred is not None and barred.effect == "deny":
-        return Verdict("deny", _sentence(barred), _detail(ask, barred.rule))
-    match = _match(ask, request, body, facts)
-    if match is not None and match.effect == "deny":
-        return Verdict("deny", _sentence(match), _detail(ask, match.rule))
-    if match is not None and match.effect == "require":
-        return _require(ask, _sentence(match), match.rule)
+        spoken: Spoken | None = Spoken(barred)
+        return Verdict("deny", _sentence(barred), _detail(ask, spoken))
+    spoken = spoken_of(ask, request, body.get("rules"), facts, tenant)
+    if spoken is not None and spoken.effect == "deny":
+        return Verdict("deny", _sentence(spoken.match), _detail(ask, spoken))
+    if spoken is not None and spoken.effect == "require":
+        return _require(ask, _sentence(spoken.match), spoken)
     fault = call_fault(request)
     if fault:
-        return _require(ask, f"The arguments of this call do not fit the tool: {fault}.", match.rule if match else None)
+        return _require(ask, f"The arguments of this call do not fit the tool: {fault}.", spoken)
     if mode_of(body, ask.agent) == "ALWAYS" and request.get("safety") != "read_only":
         return _require(ask, f"Oversight is ALWAYS here, and {ask.tool} is more than reading.")
-    if match is not None:
-        return Verdict("allow", _sentence(match), _detail(ask, match.rule))
+    if spoken is not None:
+        return Verdict("allow", _sentence(spoken.match), _detail(ask, spoken))
     if request.get("approval") == "allow":
         return Verdict("allow", f"{ask.tool} may run without a person.", _detail(ask, None))
     if request.get("approval") == "require":
@@ -64,15 +96,44 @@ def judge(ask: Ask, body: Mapping[str, Json], facts: Facts, today: Mapping[str, 
     return _require(ask, f"Nothing says that {ask.tool} may run by itself, so a person decides.")
 
 
-def _match(ask: Ask, request: Mapping[str, Json], body: Mapping[str, Json], facts: Facts) -> rules.Match | None:
-    """The rule of ``body`` that speaks about the call."""
+def spoken_of(
+    ask: Ask, request: Mapping[str, Json], listed: Json, facts: Facts, tenant: TenantRules | None
+) -> Spoken | None:
+    """Which rule decides about the call, of the workflow's list and the tenant's; None when none matches.
+
+    The stricter holds: deny, then require, then allow. Where both require, the one with more approvers does, and the
+    tenant's where they ask for as many.
+    """
+    own = _match(ask, request, listed, facts)
+    version = facts.run.get("revision")
+    mine = None if own is None else Spoken(own, "workflow", version if isinstance(version, int) else None)
+    found = None if tenant is None else _match(ask, request, tenant.rules, facts)
+    theirs = None if found is None or tenant is None else Spoken(found, "tenant", tenant.number)
+    if mine is None or theirs is None:
+        return mine or theirs
+    if mine.effect != theirs.effect:
+        return max(mine, theirs, key=lambda each: _STRICTER[each.effect])
+    if mine.effect != "require":
+        return theirs
+    more = mine.match.rule.approvers > theirs.match.rule.approvers
+    first, second = (mine, theirs) if more else (theirs, mine)
+    return replace(first, beside=second.match.rule)
+
+
+_STRICTER = {"allow": 0, "require": 1, "deny": 2}
+
+
+def _match(ask: Ask, request: Mapping[str, Json], listed: Json, facts: Facts) -> rules.Match | None:
+    """The rule of a list that speaks about the call."""
     return rules.first_match(
-        body.get("rules"),
+        listed,
         tool=ask.tool,
         alias=str(request.get("tool") or ""),
         agent=ask.agent,
         arguments=request.get("arguments"),
         facts={"run": dict(facts.run), "tenant": dict(facts.tenant)},
+        risk=str(request.get("risk") or ""),
+        safety=str(request.get("safety") or ""),
     )
 
 
@@ -110,20 +171,52 @@ _NOT_A_CALL = {
 }
 
 
-def _require(ask: Ask, reason: str, rule: rules.Rule | None = None) -> Verdict:
-    return Verdict("require", reason, _detail(ask, rule))
+def _require(ask: Ask, reason: str, spoken: Spoken | None = None) -> Verdict:
+    return Verdict("require", reason, _detail(ask, spoken))
 
 
-def _detail(ask: Ask, rule: rules.Rule | None) -> dict[str, Json]:
-    risk = ask.request.get("risk") if isinstance(ask.request, Mapping) else None
+def _detail(ask: Ask, spoken: Spoken | None) -> dict[str, Json]:
+    request = ask.request if isinstance(ask.request, Mapping) else {}
+    risk = request.get("risk")
+    rule = spoken.match.rule if spoken else None
     asks = rule is not None and rule.effect == "require"
-    return {
+    demands = _demands(rule, spoken.beside if spoken else None) if rule is not None and asks else _NONE
+    detail = {
         "rule": rule.frozen() if rule else None,
+        "of": spoken.of if spoken else "",
+        "version": spoken.version if spoken else None,
         "approvers": rule.approvers if rule else 1,
         "group": rule.group if rule else "",
-        "expires_in": rule.expires_in if rule and asks else None,
-        "on_expiry": rule.on_expiry if rule and asks and rule.expires_in else "",
         "risk": risk if risk in ("low", "medium", "high") else "",
+        **demands,
+    }
+    if detail["on_expiry"] == "approve" and request.get("safety") != "read_only":
+        detail["on_expiry"] = "reject"  # only what reads may go ahead because nobody answered
+    return detail
+
+
+_NONE: Mapping[str, Json] = {
+    "expires_in": None, "on_expiry": "", "escalation": [], "verdicts": [], "second_for_edit": False, "standing": True,
+    "hours": "",
+}  # fmt: skip
+
+
+def _demands(rule: rules.Rule, beside: rules.Rule | None) -> dict[str, Json]:
+    """What is asked of people. What the rule leaves open, the other list's may demand all the same; with their own
+    time limits each, the rule's holds."""
+    other = beside or rule
+    timed = rule if rule.expires_in or rule.escalation else other
+    group = {"group": rule.group or other.group}
+    both = [verdict for verdict in rule.verdicts if verdict in other.verdicts]
+    narrow = both if rule.verdicts and other.verdicts and {"approve", "edit"} & set(both) else None
+    return group | {
+        "expires_in": timed.expires_in,
+        "on_expiry": timed.on_expiry if timed.expires_in else "",
+        "escalation": [{"after": after, "group": group} for after, group in timed.escalation],
+        "verdicts": narrow if narrow is not None else list(rule.verdicts or other.verdicts),
+        "second_for_edit": rule.second_for_edit or other.second_for_edit,
+        "standing": rule.standing and other.standing,
+        "hours": timed.hours,
     }
 
 

@@ -35,6 +35,7 @@ def facts_of(run: Run) -> policy.Facts:
             "revision": run.revision.number,
             "topic_source": run.topic_source,
             "metadata": run.metadata,
+            "classification": run.metadata.get("classification", "") if isinstance(run.metadata, dict) else "",
             "started_by": run.started_by_name,
         },
         tenant={"slug": run.tenant.slug, "name": run.tenant.name},

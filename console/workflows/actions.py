@@ -15,7 +15,7 @@ from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Credential, Tenant, TenantLimits
 from console.workflows import body as bodies
-from console.workflows import limits, registry, rollouts, smoke
+from console.workflows import limits, registry, rollouts, rules_check, smoke
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Promotion, Revision, Rollout, Workflow
 
@@ -72,7 +72,10 @@ def create_revision(
     too_high = [Finding(f"$.limits{path}", said) for path, said in limits.above(kept.get("limits") or {}, *upper)]
     if too_high:
         raise Refused(too_high)
-    findings = [*findings, *_missing_credentials(actor, kept)]
+    of_rules = rules_check.findings(actor.tenant.id, kept.get("rules"))
+    if any(each.level == "error" for each in of_rules):
+        raise Refused(of_rules)
+    findings = [*findings, *of_rules, *_missing_credentials(actor, kept)]
     locked = access.get(Workflow, actor, for_update=True, pk=workflow.pk)
     last = Revision.objects.filter(tenant=actor.tenant, workflow=locked).aggregate(last=Max("number"))["last"] or 0
     revision = Revision.objects.create(

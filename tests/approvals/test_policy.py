@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from approvals.policy import Facts, judge, mode_of
+from approvals.policy import Facts, TenantRules, judge, mode_of
+from approvals.rules import check, first_match
 from console.durable.steps import Decision, Verdict
 from tests.approvals.desk import BODY, asking, refund
 
@@ -121,3 +124,116 @@ def test_nothing_else_of_the_current_revision_counts() -> None:
         assert judge(refund(1500.0), BODY, Facts(), later) == judge(refund(1500.0), BODY, Facts())
     broken = {"rules": [{"name": "broken", "effect": "deny", "when": "arguments.nothing > 1"}]}
     assert judge(refund(), BODY, Facts(), broken).effect == "require"
+
+
+def requires(name: str = "r", **more: Any) -> dict[str, Any]:
+    return {"rules": [{"name": name, "effect": "require", **more}]}
+
+
+def test_what_a_rule_demands_is_frozen() -> None:
+    found = verdict(
+        refund(),
+        requires(
+            escalation=[{"after": "PT1H", "group": "leads"}],
+            expires_in="PT4H",
+            verdicts=["approve", "reject"],
+            second_for_edit=True,
+            standing=False,
+            hours="business",
+        ),
+    ).detail
+    assert found["escalation"] == [{"after": "PT1H", "group": "leads"}]
+    assert (found["verdicts"], found["second_for_edit"]) == (["approve", "reject"], True)
+    assert (found["standing"], found["hours"], found["of"]) == (False, "business", "workflow")
+
+
+def test_without_a_rule_everything_is_open() -> None:
+    found = verdict(refund()).detail
+    assert (found["verdicts"], found["escalation"], found["standing"], found["hours"]) == ([], [], True, "")
+
+
+@pytest.mark.parametrize(("safety", "outcome"), [("read_only", "approve"), ("idempotent", "reject"), ("", "reject")])
+def test_expiry_approves_only_what_reads(safety: str, outcome: str) -> None:
+    body = requires(expires_in="PT1H", on_expiry="approve")
+    assert verdict(refund(safety=safety), body).detail["on_expiry"] == outcome
+
+
+def both(body: Any, tenant: Any, ask: Any = None) -> Verdict:
+    return judge(ask or refund(), body, Facts({"revision": 3}), None, TenantRules(7, tenant["rules"]))
+
+
+def of(found: Verdict) -> tuple[str, str | None, str, int | None]:
+    rule = found.detail["rule"]
+    return found.effect, rule and rule["name"], found.detail["of"], found.detail["version"]
+
+
+def test_the_stricter_of_two_lists_holds() -> None:
+    deny, allow = {"rules": [{"name": "d", "effect": "deny"}]}, {"rules": [{"name": "a", "effect": "allow"}]}
+    ask = requires("q")
+    assert of(both(deny, allow)) == ("deny", "d", "workflow", 3)
+    assert of(both(allow, deny)) == ("deny", "d", "tenant", 7)
+    assert of(both(ask, allow)) == ("require", "q", "workflow", 3)
+    assert of(both(allow, ask)) == ("require", "q", "tenant", 7)
+    assert of(both({"rules": []}, allow)) == ("allow", "a", "tenant", 7)
+    assert of(both(allow, {"rules": []})) == ("allow", "a", "workflow", 3)
+    assert of(both({"rules": []}, {"rules": []})) == ("require", None, "", None)
+
+
+def test_more_approvers_win_and_on_a_tie_the_tenants() -> None:
+    assert of(both(requires("w", approvers=2), requires("t")))[1:3] == ("w", "workflow")
+    assert of(both(requires("w", approvers=2), requires("t", approvers=2)))[1:3] == ("t", "tenant")
+
+
+def test_what_the_winner_leaves_open_the_other_list_still_demands() -> None:
+    mine = requires(
+        "w", group="finance", second_for_edit=True, standing=False, expires_in="PT1H", verdicts=["approve", "reject"]
+    )
+    found = both(mine, requires("t", approvers=2, verdicts=["approve", "edit", "reject"])).detail
+    assert (found["rule"]["name"], found["approvers"], found["group"]) == ("t", 2, "finance")
+    assert (found["second_for_edit"], found["standing"], found["verdicts"]) == (True, False, ["approve", "reject"])
+    assert (found["expires_in"], found["on_expiry"]) == ("PT1H", "reject")
+
+
+def test_a_tenants_allow_does_not_lift_always() -> None:
+    always = {"oversight": {"mode": "ALWAYS"}}
+    assert both({"rules": [], **always}, {"rules": [{"name": "a", "effect": "allow"}]}).effect == "require"
+
+
+RULE = st.fixed_dictionaries(
+    {"name": st.sampled_from("abc"), "effect": st.sampled_from(["allow", "deny", "require", "shrug"])},
+    optional={
+        "when": st.sampled_from(["", "arguments.amount > 20.0", "arguments.amount > 99.0", "arguments.no", "(("]),
+        "match": st.sampled_from([{}, {"tool": "issue_*"}, {"tool": "other"}, {"risk": "high"}, {"risk": 7}]),
+        "approvers": st.integers(0, 4),
+    },
+)
+RANK = {"allow": 0, "require": 1, "deny": 2}
+
+
+@given(st.lists(RULE, max_size=4), st.lists(RULE, max_size=4))
+def test_two_lists_are_never_less_strict_than_either(mine: Any, theirs: Any) -> None:
+    together = both({"rules": mine}, {"rules": theirs}, refund(approval="allow"))
+    for listed in (mine, theirs):
+        match = first_match(
+            listed,
+            tool="issue_refund",
+            agent="payer",
+            arguments={"order": "A-17", "amount": 40.0},
+            facts={},
+            risk="high",
+        )
+        if match is None:
+            continue
+        assert RANK[together.effect] >= RANK[match.effect]
+        if together.effect == match.effect == "require":
+            assert together.detail["approvers"] >= match.rule.approvers
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_a_broken_tenant_list_never_allows(raw: Any) -> None:
+    found = judge(refund(approval="allow"), {}, Facts(), None, TenantRules(1, [raw]))
+    assert found.effect != "allow" or not check([raw])

@@ -134,7 +134,7 @@ def test_check_names_the_place() -> None:
             rule("x", "sometimes"),
             rule("x", approvers=0),
             rule("y", when="((", expires_in="4 hours", on_expiry="shrug", colour="red"),
-            rule("z", match={"risk": "high"}),
+            rule("z", match={"risk": "huge"}),
         ]
     )
     assert [fault.path for fault in faults] == [
@@ -158,3 +158,145 @@ def test_durations(text: str, seconds: int) -> None:
 def test_no_durations(text: Any) -> None:
     with pytest.raises(ValueError):
         rules.duration(text)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "arguments.items.all(x, arguments.items.all(y, x == y))",
+        "arguments.items.all ( x, [1].exists(y, y == x) )",
+        "arguments.a.map(x, x + 'it\\'s (' ).filter(y, [1].map(z, z) == [y]).size() > 0",
+        "a.all(x, x) && a.all(x, x) && a.all(x, x) && a.all(x, x)",
+        "arguments.text.matches(arguments.pattern)",
+        "arguments.text.matches('[a-z]{1,900}{1,4}x')",
+        "matches(arguments.text, '((a{10}){10})')",
+        "true || " * 150 + "true",
+    ],
+)
+def test_what_could_take_for_ever_is_refused_and_requires(when: str) -> None:
+    assert [fault.path for fault in rules.check([rule(when=when)])] == ["[0].when"]
+    assert ask([rule(when=when)], {"items": [1], "a": [1], "text": "x", "pattern": "x"}).effect == "require"
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "arguments.to.exists(x, !x.endsWith('@northwind.example'))",
+        "arguments.to.all(x, x != '.all(') && arguments.cc.all(x, x.matches('^[a-z]{2,10}@'))",
+        "arguments.sql.matches(r'(?i)^\\s*select\\b') // reads only .all(x, .all(",
+        "arguments.to.filter(x, x != '').map(x, x.size()).size() > 0",
+    ],
+)
+def test_one_loop_and_a_written_pattern_are_fine(when: str) -> None:
+    assert rules.check([rule(when=when)]) == []
+    found = ask([rule(when=when)], {"to": ["a@b"], "cc": [], "sql": "select 1"})
+    assert found is not None and not found.error
+
+
+@pytest.mark.parametrize(
+    ("when", "arguments"),
+    [
+        ("arguments.items.all(x, x > 0)", {"items": [1] * 501}),
+        ("(arguments.items + arguments.items).all(x, x > 0)", {"items": [1] * 251}),
+        ("arguments.items.all(x, arguments.text.contains('y'))", {"items": [1] * 300, "text": "x" * 100_000}),
+        ("arguments.text.matches('^x')", {"text": "x" * 64_001}),
+        ("arguments.text != ''", {"text": "x" * 1_000_001}),
+        ("arguments.items != []", {"items": list(range(10_001))}),
+    ],
+)
+def test_arguments_that_are_too_large_for_a_condition_require(when: str, arguments: Any) -> None:
+    found = ask([rule(when=when)], arguments)
+    assert (found.effect, "could not be evaluated" in found.error) == ("require", True)
+
+
+def test_a_list_of_slow_conditions_ends_in_requiring(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(1000))
+    monkeypatch.setattr("approvals.conditions.time.thread_time", lambda: 0.1 * next(ticks))
+    found = ask([rule(str(n), when="arguments.n == 1") for n in range(9)], {"n": 2})
+    assert (found.rule.name, found.effect) == ("3", "require")
+    assert "too long" in found.error
+
+
+@pytest.mark.parametrize(
+    ("match", "risk", "run", "matches"),
+    [
+        ({"risk": "high"}, "high", {}, True),
+        ({"risk": ["medium", "high"]}, "low", {}, False),
+        ({"risk": "unknown"}, "", {}, True),
+        ({"risk": "unknown"}, "enormous", {}, True),
+        ({"topic_source": "EU-*"}, "low", {"topic_source": "EU-17"}, True),
+        ({"topic_source": "EU-*"}, "low", {}, False),
+        ({"topic_source": ""}, "low", {}, True),
+        ({"classification": "confidential"}, "low", {"classification": "confidential"}, True),
+        ({"classification": "conf*"}, "low", {"classification": "public"}, False),
+    ],
+)
+def test_what_rules_match_on(match: Any, risk: str, run: Any, matches: bool) -> None:
+    found = rules.first_match(
+        [rule(match=match)], tool="t", agent="a", arguments={}, facts={"run": run}, risk=risk, safety="neither"
+    )
+    assert (found is not None) is matches
+
+
+def test_a_classification_that_is_no_text_requires() -> None:
+    assert ask([rule(match={"classification": "public"})], run={"classification": ["public"]}).effect == "require"
+
+
+def test_conditions_see_the_risk_and_the_safety_of_the_tool() -> None:
+    listed = [rule(when="risk == 'high' && safety == 'read_only'")]
+    seen = {"tool": "t", "agent": "a", "arguments": {}, "facts": {}}
+    assert rules.first_match(listed, **seen, risk="high", safety="read_only") is not None
+    assert rules.first_match(listed, **seen, risk="high") is None
+
+
+@pytest.mark.parametrize(
+    ("part", "path"),
+    [
+        ({"escalation": [{"after": "PT1H", "group": "a"}] * 2}, ".escalation[1].after"),
+        ({"escalation": [{"after": "PT4H", "group": "a"}], "expires_in": "PT4H"}, ".escalation[0].after"),
+        ({"escalation": [{"after": "soon", "group": "a"}]}, ".escalation[0].after"),
+        ({"escalation": [{"after": "PT1H", "group": ""}]}, ".escalation[0].group"),
+        ({"escalation": [{"after": "PT1H"}]}, ".escalation[0]"),
+        ({"escalation": [{"after": f"PT{n}H", "group": "a"} for n in range(1, 7)]}, ".escalation"),
+        ({"verdicts": []}, ".verdicts"),
+        ({"verdicts": ["approve"]}, ".verdicts"),
+        ({"verdicts": ["reject", "escalate"]}, ".verdicts"),
+        ({"verdicts": ["reject", "approve", "approve"]}, ".verdicts"),
+        ({"verdicts": ["reject", {}]}, ".verdicts"),
+        ({"second_for_edit": "yes"}, ".second_for_edit"),
+        ({"standing": 0}, ".standing"),
+        ({"hours": "night"}, ".hours"),
+        ({"match": {"risk": []}}, ".match.risk"),
+        ({"match": {"risk": [["high"]]}}, ".match.risk"),
+        ({"match": {"classification": 7}}, ".match.classification"),
+        ({"group": "a\x00b"}, ".group"),
+    ],
+)
+def test_new_parts_are_checked(part: Any, path: str) -> None:
+    assert [fault.path for fault in rules.check([rule(effect="require", **part)])] == [f"[0]{path}"]
+
+
+def test_a_broken_rule_keeps_what_it_demands() -> None:
+    raw = rule("x", "require", approvers=2, group="finance", second_for_edit=True, verdicts=["approve", "reject"])
+    found = ask([{**raw, "when": "(("}]).rule
+    assert (found.approvers, found.group, found.second_for_edit) == (2, "finance", True)
+    assert (found.verdicts, found.standing) == (("approve", "reject"), False)
+
+
+def test_a_frozen_rule_reads_back_as_itself() -> None:
+    raw = rule(
+        "x",
+        "require",
+        match={"tool": "a*", "risk": "high", "topic_source": "EU-*", "classification": "secret"},
+        escalation=[{"after": "PT1H", "group": "leads"}],
+        expires_in="PT4H",
+        on_expiry="approve",
+        verdicts=["edit", "reject"],
+        second_for_edit=True,
+        standing=False,
+        hours="business",
+    )
+    assert rules.check([raw]) == []
+    read = rules.read(raw)
+    assert rules.read(read.frozen()) == read
+    assert rules.check([read.frozen()]) == []
