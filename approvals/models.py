@@ -226,3 +226,21 @@ class Sighting(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "request", "viewer_id"], name="one_sighting_each")]
+
+
+class RuleSet(models.Model):
+    """A version of a tenant's own rules, which hold beside those of each workflow. Written once; the newest holds."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    number = models.PositiveIntegerField()
+    rules = models.JSONField()  # checked; see rule_document.py
+    author_name = models.CharField(max_length=200)
+    reason = models.CharField(max_length=500, blank=True, default="")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "number"], name="rule_set_number")]
+
+    def __str__(self) -> str:
+        return f"rules {self.number}"

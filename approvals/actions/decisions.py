@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from approvals import agenda, audience, policy
+from approvals import agenda, audience, policy, rule_sets
 from approvals.actions import claims
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import (
@@ -164,7 +164,9 @@ def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, Appr
     edited = {**shown, "arguments": words.arguments}
     edited.pop("fault", None)
     ask = Ask(request.scope, request.n, request.kind, request.digest, edited, request.agent, request.tool)
-    verdict: Verdict = policy.judge(ask, run.revision.body, facts_of(run), _today(run))
+    verdict: Verdict = policy.judge(
+        ask, run.revision.body, facts_of(run), _today(run), rule_sets.current(run.tenant_id)
+    )
     if verdict.effect == "deny":
         raise Invalid("arguments", verdict.reason)
     detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}

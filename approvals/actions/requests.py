@@ -20,9 +20,12 @@ from console.tenants.access import Actor
 Json = Any
 
 
-def judge(run: Run, ask: Ask, today: Mapping[str, Json] | None = None) -> Verdict:
-    """What the revision of ``run`` says about a gate reached live, and what ``today``'s denies; see policy.judge."""
-    return policy.judge(ask, run.revision.body, facts_of(run), today)
+def judge(
+    run: Run, ask: Ask, today: Mapping[str, Json] | None = None, tenant: policy.TenantRules | None = None
+) -> Verdict:
+    """What the revision of ``run`` and the ``tenant``'s rules say about a gate reached live, and what ``today``'s
+    denies; see policy.judge."""
+    return policy.judge(ask, run.revision.body, facts_of(run), today, tenant)
 
 
 def facts_of(run: Run) -> policy.Facts:

@@ -15,6 +15,8 @@ from uuid import UUID
 from django.db import connection
 
 from approvals import actions as approvals
+from approvals import rule_sets
+from approvals.policy import TenantRules
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.agents.team import run_team
@@ -65,6 +67,7 @@ class Claimed:
     steps: list[Step] = field(default_factory=list)
     told: int = -1
     today: Mapping[str, Any] | None = None
+    rules: TenantRules | None = None  # the tenant's own
     decided: dict[tuple[str, int], Decision | None] = field(default_factory=dict)  # about the gates that are open
     task: Json = None
     keys: dict[str, lending.Key] = field(default_factory=dict)
@@ -83,7 +86,7 @@ class Turn:
         self.run_id = claimed.run.id
         self.token = claimed.token
         self.handle = engine.Handle()
-        given = (means.database, claimed.run, claimed.wake, claimed.today, claimed.decided)
+        given = (means.database, claimed.run, claimed.wake, claimed.today, claimed.decided, claimed.rules)
         self.gates = HostGates(*given) if claimed.case is None else StandIn(claimed.case, *given)
         self.journal = PostgresJournal(means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read)
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
@@ -206,12 +209,13 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
                 claimed.case = smoke.case_for(run.smoke_test_id, run.smoke_case)
         except (crypto.SealError, ValueError, LookupError) as error:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
-        claimed.told, current, cap, left, off = _about(run)
+        claimed.told, current, cap, left, off, number = _about(run)
         claimed.tools = registry.pinned(run.tenant_id, tools(run.revision_id), off)
         claimed.cap = None if cap is None else Decimal(str(cap))
         if left:
             spending.charge(run.id, claim.token)
         claimed.today = today(run, current)
+        claimed.rules = rule_sets.numbered(run.tenant_id, number)
         # With the claim, because the decision that woke the run is what a resume looks for next.
         waiting = [(step.scope, step.n) for step in claimed.steps if step.settled is None]
         claimed.decided = {**approvals.decided(run.id, waiting)}
@@ -219,20 +223,22 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
         return claimed
 
 
-def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool]:
+def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool, int | None]:
     """How many of its messages the feed has told, as the last index; the revision that new runs would take; what the
-    tenant may spend a day; whether an earlier worker left money put aside; and whether the tenant has revoked tools."""
+    tenant may spend a day; whether an earlier worker left money put aside; whether the tenant has revoked tools; and the
+    number of its own rules."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(MAX(index), -1), (SELECT current_id FROM workflows_workflow WHERE id = %s),"
             " (SELECT limits ->> 'max_cost_per_day' FROM tenants_tenantlimits WHERE tenant_id = %s),"
             " EXISTS (SELECT 1 FROM runs_reservation WHERE run_id = %s),"
-            " EXISTS (SELECT 1 FROM workflows_tool WHERE tenant_id = %s AND revoked_at IS NOT NULL)"
+            " EXISTS (SELECT 1 FROM workflows_tool WHERE tenant_id = %s AND revoked_at IS NOT NULL),"
+            " (SELECT MAX(number) FROM approvals_ruleset WHERE tenant_id = %s)"
             " FROM runs_feedevent WHERE topic = %s AND kind = 'message'",
-            [run.workflow_id, run.tenant_id, run.id, run.tenant_id, feed.run_topic(run.id)],
+            [run.workflow_id, run.tenant_id, run.id, run.tenant_id, run.tenant_id, feed.run_topic(run.id)],
         )
-        told, current, cap, left, off = cursor.fetchone()
-        return told, current, cap, left, off
+        told, current, cap, left, off, number = cursor.fetchone()
+        return told, current, cap, left, off, number
 
 
 def _write_outcome(run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals) -> bool:

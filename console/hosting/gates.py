@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from approvals import actions as approvals
+from approvals import rule_sets
 from approvals.blocked import blocked
+from approvals.policy import TenantRules
 from console.durable.steps import Ask, Decision, Verdict
 from console.hosting.database import Database
 from console.hosting.revisions import today
@@ -18,7 +20,8 @@ from console.tenants.scopes import system_scope
 class HostGates:
     """Oversight of one claimed run. ``wake_seen`` is the wake counter up to which decisions have been looked at;
     ``today`` the body of the workflow's current revision where it is not the run's: what it denies is denied here.
-    ``found`` is what was read with the claim about the gates that were open then: the first look needs no database."""
+    ``rules`` are the tenant's own. ``found`` is what was read with the claim about the gates that were open then: the
+    first look needs no database."""
 
     def __init__(
         self,
@@ -27,11 +30,13 @@ class HostGates:
         wake_seen: int,
         today: Mapping[str, Any] | None = None,
         found: Mapping[tuple[str, int], Decision | None] | None = None,
+        rules: TenantRules | None = None,
     ) -> None:
         self._database = database
         self._run = run
         self._today = today
         self._found = found
+        self._rules = rules
         self.wake_seen = wake_seen
 
     def forget(self) -> None:
@@ -39,8 +44,8 @@ class HostGates:
         self._found = None
 
     async def judge(self, ask: Ask) -> Verdict:
-        """What the run's revision says, and what the current one denies; no database is asked."""
-        return approvals.judge(self._run, ask, self._today)
+        """What the run's revision and the tenant's rules say, and what the current one denies; no database is asked."""
+        return approvals.judge(self._run, ask, self._today, self._rules)
 
     async def announce(self, ask: Ask) -> None:
         """Write the approval request and tell people; again is the same request."""
@@ -53,7 +58,8 @@ class HostGates:
         if known is not None and wanted.keys() <= known.keys():
             # Read under the claim's lock on the run's row, as ``wake_seen`` was: what came later has raised the counter.
             return [(wanted[place], said) for place, said in known.items() if said is not None and place in wanted]
-        self.wake_seen, self._today, found = await self._database.run(_decisions, self._run, list(asks))
+        said = await self._database.run(_decisions, self._run, list(asks))
+        self.wake_seen, self._today, self._rules, found = said
         return found
 
 
@@ -62,9 +68,16 @@ def _announce(run: Run, ask: Ask) -> None:
         approvals.announce(run.id, ask, blocked(run.revision.body.get("team") or {}, ask.agent))
 
 
-def _decisions(run: Run, asks: list[Ask]) -> tuple[int, Mapping[str, Any] | None, list[tuple[Ask, Decision]]]:
+_Said = tuple[int, Mapping[str, Any] | None, TenantRules | None, list[tuple[Ask, Decision]]]
+
+
+def _decisions(run: Run, asks: list[Ask]) -> _Said:
     with system_scope("a worker looks for decisions"):
         wake: int
         current: UUID | None
-        wake, current = Run.objects.values_list("wake", "workflow__current_id").get(pk=run.id)
-        return wake, today(run, current), approvals.decisions_for(run.id, asks)
+        number: int | None
+        wake, current, number = Run.objects.values_list("wake", "workflow__current_id", rule_sets.NUMBER_OF_RUN).get(
+            pk=run.id
+        )
+        rules = rule_sets.numbered(run.tenant_id, number)
+        return wake, today(run, current), rules, approvals.decisions_for(run.id, asks)

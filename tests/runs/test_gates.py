@@ -23,7 +23,7 @@ class Counting:
 
     async def run(self, work: Callable[..., Any], run: Run, asks: list[Ask]) -> Any:
         self.asked += 1
-        return 7, None, [(ask, LATER) for ask in asks if ask.scope == "b/review"]
+        return 7, None, None, [(ask, LATER) for ask in asks if ask.scope == "b/review"]
 
 
 def ask(scope: str) -> Ask:
