@@ -10,7 +10,7 @@ from autogen_core.tools import BaseTool
 
 from console.agents import anatomy
 from console.agents import documents as governed
-from console.bench import bare, importing, replay, resume, scripted
+from console.bench import bare, importing, judging, replay, resume, scripted
 from console.bench.figures import machine, percentile
 from console.bench.tenant import bench_actor, workflow_of
 from console.demo import personas
@@ -136,3 +136,11 @@ def test_a_plain_tool_asks_for_what_the_catalogue_asks_for(name: str) -> None:
 def test_each_part_of_a_rebuild_is_measured_in_every_round(workflow: DemoWorkflow) -> None:
     found = replay.measure(workflow, rounds=2, warm=1)
     assert {part: len(spent) for part, spent in found.items()} == {part: 2 for part in replay.PARTS}
+
+
+def test_the_bench_of_rules_asks_the_whole_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "ROUNDS", 4)
+    figures, ratios = judging.run()
+    assert {"rules_1", "rules_10", "rules_100", "judge_two_lists_of_100"} <= figures.keys()
+    assert figures["rules_100"].keys() >= {"p50_ms", "p99_ms"}
+    assert all(value >= 0 for value in ratios.values())

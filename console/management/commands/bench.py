@@ -14,14 +14,22 @@ import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.bench import importing, overhead, replay, resume
+from console.bench import importing, judging, overhead, replay, resume
 from console.bench.figures import machine
 from console.bench.tenant import free_port
 
-BENCHES = {"import": importing.run, "overhead": overhead.run, "replay": replay.run, "resume": resume.run}
+BENCHES = {
+    "import": importing.run,
+    "overhead": overhead.run,
+    "replay": replay.run,
+    "resume": resume.run,
+    "rules": judging.run,
+}
+ALONE = {"rules"}  # need no instance
 ABOUT = (
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
-    "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect"
+    "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect; "
+    "rules: asking up to 100 rules about a call"
 )
 
 
@@ -34,7 +42,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ:
+        away = "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ
+        if away and options["name"] not in ALONE:
             return self._with_own_instance(options)
         figures, ratios = BENCHES[options["name"]]()
         report = {"bench": options["name"], "figures": figures, "ratios": ratios, "machine": machine()}
