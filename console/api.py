@@ -27,6 +27,7 @@ from ninja.security import HttpBearer
 from approvals import reading
 from approvals.actions import Conflict, Invalid, TooLate
 from approvals.api import router as approvals
+from approvals.rules_api import router as rules
 from console import openapi
 from console.paging import BadCursor
 from console.runs import actions as run_actions
@@ -141,6 +142,7 @@ api = Api(
     parser=StrictParser(),
 )
 for each in (runs, approvals, workflows, smoke_tests, tools, tenants, people):
+for each in (runs, approvals, rules, workflows, smoke_tests, tools, tenants):
     api.add_router("", each)
 
 

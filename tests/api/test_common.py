@@ -79,6 +79,11 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("post", "workflows/refund-desk/revisions/2/smoke-tests", {"operator", "admin"}, None),
     ("get", "workflows/refund-desk/smoke-tests", ALL, None),
     ("get", "workflows/refund-desk/smoke-tests/{test}", ALL, None),
+    ("get", "rules", ALL, None),
+    ("put", "rules", {"admin"}, {"rules": [], "reason": "None are needed."}),
+    ("get", "rules/versions", ALL, None),
+    ("post", "rules/try", {"operator", "admin"}, {"run": "{run}", "workflow": "refund-desk"}),
+    ("post", "rules/backtest", {"operator", "admin"}, {"workflow": "refund-desk", "weeks": 4}),
     ("get", "tools", ALL, None),
     ("get", "tools/send_sms", ALL, None),
     ("put", "tools/send_sms", {"admin"}, {**SMS, "risk": "low"}),
@@ -101,6 +106,7 @@ OBJECTS = [
     call
     for call in CALLS
     if ("{" in call[1] or "/" in call[1]) and "topics" not in call[1] and call[1] != "approvals/decisions"
+    call for call in CALLS if ("{" in call[1] or "/" in call[1]) and not re.search("topics|versions", call[1])
 ]  # they are nobody's
 OWN = ("credentials/default", "tools/send_sms", "groups/payers")  # what a PUT makes for whoever puts it
 
@@ -149,6 +155,8 @@ BEFORE = {
 
 def call(api: Api, method: str, address: str, place: dict[str, str], body: Any = None, **more: Any) -> Any:
     path = f"/api/v1/{address.format(**place)}"
+    if isinstance(body, dict) and body.get("run") == "{run}":
+        body = {**body, "run": place["run"]}
     return api.get(path) if method == "get" else getattr(api, method)(path, body, **more)
 
 
