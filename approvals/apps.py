@@ -1,8 +1,5 @@
 from django.apps import AppConfig
 
-from approvals.checks import RulesCheck
-from console.workflows import rules_check
-
 
 class ApprovalsConfig(AppConfig):
     name = "approvals"
@@ -10,5 +7,9 @@ class ApprovalsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Workflows stand below approvals and cannot ask for rules by name; so we say how rules are checked.
+        # Workflows stand below approvals and cannot ask for rules by name; so we say how rules are checked. Imported
+        # here, where Django has its models.
+        from approvals.checks import RulesCheck
+        from console.workflows import rules_check
+
         rules_check.use(RulesCheck())

@@ -141,8 +141,7 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, workflows, smoke_tests, tools, tenants, people):
-for each in (runs, approvals, rules, workflows, smoke_tests, tools, tenants):
+for each in (runs, approvals, rules, workflows, smoke_tests, tools, tenants, people):
     api.add_router("", each)
 
 

@@ -1,13 +1,13 @@
-"""How the rules in a revision's body are checked. Approvals stands above this package and says so when Django starts;
-which groups of people there are is said there, too."""
+"""How the rules in a revision's body are checked. Approvals stands above this package and says so when Django starts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Protocol
 from uuid import UUID
 
 from console.agents.documents import Finding
+from console.tenants import groups
 
 
 class Fault(Protocol):
@@ -32,30 +32,12 @@ class Check(Protocol):
 
 
 _check: Check | None = None
-_names: Callable[[UUID], Sequence[str]] | None = None
-_empty: Callable[[UUID, Collection[str]], Collection[str]] | None = None
 
 
 def use(check: Check) -> None:
     """Check rules with ``check`` from now on."""
     global _check
     _check = check
-
-
-def use_groups(
-    names: Callable[[UUID], Sequence[str]] | None, empty: Callable[[UUID, Collection[str]], Collection[str]] | None
-) -> None:
-    """Ask ``names`` which groups a tenant has, and ``empty`` which of some have no reviewer in them.
-
-    None: groups are not checked.
-    """
-    global _names, _empty
-    _names, _empty = names, empty
-
-
-def known_groups(tenant_id: UUID) -> list[str] | None:
-    """The tenant's groups; None when nobody said how to ask for them."""
-    return None if _names is None else list(_names(tenant_id))
 
 
 def faults(rules: Any) -> list[tuple[str, str]]:
@@ -69,15 +51,15 @@ def findings(tenant_id: UUID, rules: Any, path: str = "$.rules") -> list[Finding
     check = _checker()
     found = [Finding(path + note.path, note.message, "info") for note in check.notes(rules)]
     named = list(check.groups(rules))
-    known = known_groups(tenant_id) if named else None
-    if known is None:
+    if not named:
         return found
+    known = groups.names(tenant_id)
     there = ", ".join(known[:20]) if known else "there is none yet"
     missing = "there is no group {!r}: make the group under People, or name one of: {}"
     found += [
         Finding(path + place, missing.format(group, there), "error") for place, group in named if group not in known
     ]
-    empty = set(_empty(tenant_id, {group for _, group in named if group in known})) if _empty else set()
+    empty = groups.empty(tenant_id, {group for _, group in named if group in known})
     message = "nobody in the group {!r} is a reviewer, so nobody of it can decide: add one under People"
     found += [Finding(path + place, message.format(group), "info") for place, group in named if group in empty]
     return found

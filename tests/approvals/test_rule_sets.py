@@ -17,8 +17,8 @@ from console.durable.steps import Decision
 from console.hosting import advancing, gates
 from console.hosting.database import Database
 from console.hosting.gates import HostGates
+from console.tenants import group_actions
 from console.tenants.access import Forbidden
-from console.workflows import rules_check
 from console.workflows.errors import Invalid, Refused
 from tests.approvals.desk import Desk, refund
 from tests.world import World
@@ -85,10 +85,10 @@ def test_a_bad_reason_is_refused(desk: Desk) -> None:
 
 
 @pytest.fixture
-def groups() -> Any:
-    rules_check.use_groups(lambda tenant: ["finance", "leads"], lambda tenant, names: {"leads"} & set(names))
-    yield
-    rules_check.use_groups(None, None)
+def groups(desk: Desk) -> None:
+    """Beside finance, a group without anybody in it."""
+    with desk.house.scope():
+        group_actions.put_group(desk.house.admin.actor, "leads")
 
 
 def test_a_group_that_is_not_there_is_refused(desk: Desk, groups: Any) -> None:
