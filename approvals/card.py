@@ -9,10 +9,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import audience, fields, handling, listing, reading
+from approvals import audience, changed, evidence, fields, handling, listing, mails, precedents, reading, shapes
 from approvals.actions import comments
 from approvals.actions.requests import vote_contents
 from approvals.arguments import first_fault
+from approvals.legible import exact, oddities
 from approvals.models import ApprovalRequest, Sighting, Vote
 from approvals.rules import duration as rule_duration
 from console.runs.feed import run_topic
@@ -24,7 +25,6 @@ from console.tenants.access import Actor
 Json = Any
 UNPARSABLE = "_unparsable"  # a call whose arguments were not JSON carries the model's text under this name
 CONVERSATION = 10  # messages shown
-_MONEY = re.compile(r"(?:[€$£¥]\s?\d[\d,]*(?:\.\d+)?|\d[\d,]*(?:\.\d+)?\s?(?:EUR|USD|GBP|CHF|€))")
 _BREAKS = re.compile(r" (?:to|for|in|on|at|of|with|from|by|because|so that) |[:;,?!](?: |$)| ?\(")
 ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
@@ -37,6 +37,9 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
     votes = [vote for vote in said if vote.verdict != "escalate"]
     standing = {vote.voter_id: vote for vote in votes if not vote.voided}
     item = listing.item(row, len(standing))
+    original = _text(content)
+    edited = changed.edited(row, shown, votes, original)
+    text = edited.text if edited is not None and edited.text else original
     faults = _faults(content, arguments) if row.kind == "tool" else []
     verdicts = [one for one in shown["verdicts"] if one != "approve" or not (faults or actor.id in standing)]
     hand = handling.of(actor, row)
@@ -54,19 +57,24 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "quorum": _quorum(actor, row, standing),
         "escalated": _escalated(row, said),
         "faults": faults,
-        "rows": _rows(arguments, content, row.title),
+        "rows": _rows(actor, row, arguments, content),
+        "exact": exact(arguments.get(UNPARSABLE, arguments) if isinstance(arguments, dict) else arguments),
+        "edited": edited,
+        "like": precedents.of(actor, row),
+        "proposing": evidence.proposing(actor, row),
         "raw": arguments.get(UNPARSABLE, arguments) if isinstance(arguments, dict) else arguments,
-        "text": _text(content),
-        "evidence": content.get("evidence"),
+        "text": text,
+        "said": shapes.folded(text, oddities(text)),
+        "evidence": exact(content["evidence"]) if content.get("evidence") else "",
         "digest": shown["digest"],
         "decision": _decision(shown),
-        "conversation": conversation(actor, row),
+        "conversation": evidence.retell(conversation(actor, row)),
         "next": _next(row, len(standing), verdicts),
         "on_expiry": _on_expiry(row),
         "times": handling.times(row),
         "place": handling.place(row),
         "verdicts": verdicts,
-        "approve": approve_label(row, len(standing)),
+        "approve": approve_label(row, len(standing), edited.by if edited is not None else ""),
         "may_decide": hand["may"] and bool(verdicts),
         "why_not": hand["why_not"],
         "hand": hand,
@@ -104,10 +112,13 @@ def _escalated(row: ApprovalRequest, said: Sequence[Vote]) -> str:
     return "Nobody answered in time, so it was escalated."
 
 
-def approve_label(row: ApprovalRequest, votes: int) -> str:
-    """What approving does, as the button says it: "Approve and refund €1,250.00"."""
+def approve_label(row: ApprovalRequest, votes: int, edited_by: str = "") -> str:
+    """What approving does, as the button says it: "Approve and refund €1,250.00". The title says what the model
+    proposed, so where ``edited_by`` put something else in its place the button does not repeat it."""
     if votes + 1 < row.approvers:
         return f"Approve as {ORDINALS.get(votes + 1, str(votes + 1))} of {row.approvers}"
+    if edited_by:
+        return "Approve as edited"
     if row.kind == "message":
         return "Approve the message"
     if row.kind == "final":
@@ -135,53 +146,13 @@ def conversation(actor: Actor, row: ApprovalRequest) -> list[dict[str, Json]]:
     return found
 
 
-def _dict(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _rows(arguments: Json, content: dict[str, Json], title: str) -> list[dict[str, Json]]:
+def _rows(actor: Actor, row: ApprovalRequest, arguments: Json, content: dict[str, Json]) -> list[shapes.Row]:
     if not isinstance(arguments, dict) or UNPARSABLE in arguments:
         return []
-    asked: dict[str, Json] = _dict(content["arguments"]) if isinstance(content.get("arguments"), dict) else arguments
-    schema = _dict(content.get("schema"))
-    rows = []
-    for name in fields.order(schema, [*arguments, *asked]):
-        value = arguments.get(name)
-        row = {"name": name, "value": value, **_shape(name, value, content, title)}
-        if name not in arguments:
-            row |= {"shape": "empty", "shown": "left out"}
-        if asked is not arguments and asked.get(name) != value:
-            row |= {"changed": True, "was": asked.get(name), "added": name not in asked}
-        rows.append(row)
-    return rows
-
-
-def _shape(name: str, value: Json, content: dict[str, Json], title: str) -> dict[str, Json]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        shown = _as_money(name, value, content, title)
-        return {"shape": "money", "shown": shown} if shown else {"shape": "code", "shown": json.dumps(value)}
-    if value is None or value == "":
-        return {"shape": "empty", "shown": "nothing" if value is None else "empty"}
-    if isinstance(value, dict | list):
-        return {"shape": "json", "shown": ""}
-    if isinstance(value, bool):
-        return {"shape": "code", "shown": "yes" if value else "no"}
-    if re.search(r"\n|\t|  ", value):  # where spaces may mean something, as in code, each of them is shown
-        return {"shape": "lines", "shown": value}
-    return {"shape": "code" if re.fullmatch(r"\S{1,60}", value) else "text", "shown": value}
-
-
-def _as_money(name: str, value: float, content: dict[str, Json], title: str) -> str:
-    """The amount as the tool's title writes it, or with the currency that the call itself names."""
-    for found in _MONEY.findall(title):
-        if float(re.sub(r"[^\d.]", "", found) or "nan") == float(value):
-            return found
-    if str(content.get("money") or "").split(" ")[0] != name:
-        return ""
-    arguments = _dict(content.get("arguments"))
-    currency = str(content["money"]).partition(" ")[2] or str(arguments.get("currency") or "")
-    sign = {"EUR": "€", "USD": "$", "GBP": "£"}.get(currency)
-    return f"{sign}{value:,.2f}" if sign else f"{value:,.2f} {currency}".strip()
+    asked = content.get("arguments")
+    names = fields.order(content.get("schema"), [*arguments, *(asked if isinstance(asked, dict) else ())])
+    usual = evidence.home_domains(actor) if mails.mail_of(arguments) else ()
+    return shapes.rows(arguments, content, row.title, names, usual)
 
 
 def _faults(content: dict[str, Json], arguments: Json) -> list[str]:

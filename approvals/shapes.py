@@ -34,6 +34,7 @@ _SUFFIXES = ("text", "string", "str", "value", "content", "code", "line", "lines
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://\S+|[^\s\d]\S*)")
+_INDENTED = re.compile(r"\t|\n {2,}\S|\S {3,}\S")
 _DANGEROUS = ("javascript", "data", "vbscript", "blob", "file")
 
 
@@ -162,9 +163,10 @@ def text_shape(name: str, value: str, about: Mapping[str, Json], arguments: Mapp
         return _code(value, language, odd)
     if re.fullmatch(r"\S{1,60}", value):
         return Shape("id", visible(value), faults=oddities(value, strict=True))
-    if len(value) <= FOLD and value.count("\n") < LINES:
-        # where spaces may mean something, as in code, each of them is shown
-        return Shape("lines" if re.search(r"\n|\t|  ", value) else "text", visible(value), faults=odd)
+    if _INDENTED.search(value):  # spaces that may mean something, as in code: each of them is shown in its column
+        return Shape("code", visible(value), faults=odd, wide=True)
+    if len(value) <= FOLD and "\n" not in value:
+        return Shape("text", visible(value), faults=odd)
     return folded(value, odd)
 
 
