@@ -259,7 +259,7 @@ def test_differences_are_drawn_with_their_numbers() -> None:
     ]
     [swap, path] = sorted(shapes.rows(SWAP, {}, "", [*SWAP]), key=lambda row: row.shape.kind)
     assert (swap.shape.kind, swap.name, path.name) == ("diff", "old_text → new_text", "path")
-    assert drawn(swap.shape).count('class="add"') == 1
+    assert drawn(swap.shape).count('class="d-add"') == 1
     assert differences.words("the quick fox", "the slow fox") == "the <del>quick</del><ins>slow</ins> fox"
     assert words(differences.number(1250.0, 900.0)) == "1250.0 → 900.0 (−28 %)"
     assert words(differences.number(0, 900)) == "0 → 900"
