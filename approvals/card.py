@@ -13,7 +13,7 @@ from approvals import audience, changed, evidence, fields, handling, listing, ma
 from approvals.actions import comments
 from approvals.actions.requests import vote_contents
 from approvals.arguments import first_fault
-from approvals.legible import exact, oddities
+from approvals.legible import exact, oddities, plain
 from approvals.models import ApprovalRequest, Sighting, Vote
 from approvals.rules import duration as rule_duration
 from console.runs.feed import run_topic
@@ -58,7 +58,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "escalated": _escalated(row, said),
         "faults": faults,
         "rows": _rows(actor, row, arguments, content),
-        "exact": exact(arguments.get(UNPARSABLE, arguments) if isinstance(arguments, dict) else arguments),
+        "exact": _exact(arguments),
         "edited": edited,
         "like": precedents.of(actor, row),
         "proposing": evidence.proposing(actor, row),
@@ -90,7 +90,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         result["fields"] = (
             fields.fields_of(content.get("schema"), _readable(arguments), typed) if edit != "json" else []
         )
-        result["json"] = (typed or {}).get("arguments") or json.dumps(result["raw"], indent=2, ensure_ascii=False)
+        result["json"] = (typed or {}).get("arguments") or exact(result["raw"])
     return result
 
 
@@ -153,6 +153,12 @@ def _rows(actor: Actor, row: ApprovalRequest, arguments: Json, content: dict[str
     names = fields.order(content.get("schema"), [*arguments, *(asked if isinstance(asked, dict) else ())])
     usual = evidence.home_domains(actor) if mails.mail_of(arguments) else ()
     return shapes.rows(arguments, content, row.title, names, usual)
+
+
+def _exact(arguments: Json) -> str:
+    """The arguments as JSON; what was no JSON, as the model wrote it."""
+    wrote = arguments.get(UNPARSABLE) if isinstance(arguments, dict) else None
+    return plain(wrote) if isinstance(wrote, str) else exact(arguments)
 
 
 def _faults(content: dict[str, Json], arguments: Json) -> list[str]:

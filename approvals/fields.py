@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from approvals.errors import Invalid
+from approvals.legible import exact, oddities
 
 Json = Any
 PREFIX = "arg."
@@ -79,7 +80,7 @@ def _field(name: str, about: Json, arguments: dict[str, Json], required: bool) -
     about = about if isinstance(about, dict) else {}
     present, value = name in arguments, arguments.get(name)
     kind = _type(about, value, present)
-    text = "" if not present else str(value) if kind == "string" else json.dumps(value, ensure_ascii=False, indent=2)
+    text = "" if not present else str(value) if kind == "string" else exact(value)
     made = Field(name, kind, text, required=required, help=str(about.get("description") or ""))
     choices = about.get("enum")
     if kind == "string" and isinstance(choices, list) and all(isinstance(one, str) for one in choices):
@@ -94,7 +95,10 @@ def _field(name: str, about: Json, arguments: dict[str, Json], required: bool) -
 
 
 def _type(about: dict[str, Json], value: Json, present: bool) -> str:
-    """string, integer, number, boolean, or json for everything that is shown as JSON text."""
+    """string, integer, number, boolean, or json for everything that is shown as JSON text: a string with characters that
+    cannot be seen too, which JSON writes as escapes and a text field would not keep."""
+    if isinstance(value, str) and oddities(value):
+        return "json"
     declared = about.get("type")
     fits: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
     if isinstance(declared, str) and declared in fits:

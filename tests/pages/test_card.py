@@ -50,6 +50,8 @@ def test_what_no_page_can_carry_is_shown_all_the_same(desk: Desk) -> None:
     text = page(desk, request)
     assert "<script>alert" not in text and "U+D800" in text and "U+0000" in text and "U+D83D" in text
     assert "\\ud800" in text and "\\u0000" in text  # the raw call loses nothing
+    for form in ("1", "json"):
+        assert "a\\ud800b" in page(desk, request, query=f"?edit={form}")
 
 
 def test_an_edit_on_the_table_is_shown_against_the_proposal(desk: Desk, world: World) -> None:
