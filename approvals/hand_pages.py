@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import actions, listing, standings
-from approvals.actions.bulk import MOST, likeness
+from approvals.actions.bulk import MOST
 from approvals.actions.calendar import put_calendar
 from approvals.calendars import DAYS
 from approvals.card import card as card_of
@@ -80,7 +80,7 @@ def like(request: HttpRequest, request_id: UUID) -> HttpResponse:
             )
         except Invalid as fault:
             status, said["problem"] = 422, f"{fault.field.capitalize()} {fault.message}"
-    rows = [row for row in _like(actor, first) if likeness(row) == likeness(first)]
+    rows = _like(actor, first)
     told = {answer.id: answer for answer in said["answers"]}
     context = {
         "section": "queue",
@@ -188,7 +188,9 @@ def _typed_hours(kept: Calendar | None) -> dict[str, str]:
 
 def _like(actor: Actor, first: ApprovalRequest) -> list[ApprovalRequest]:
     rows = listing.pending(actor, kind=first.kind).defer(None)
-    rows = rows.filter(workflow=first.workflow_id, tool=first.tool, group=first.group, approvers=first.approvers)
+    rows = rows.filter(workflow=first.workflow_id, tool=first.tool, group=first.group, approvers=first.approvers,
+        rule_name=first.rule_name,
+    )  # fmt: skip
     return list(listing.mine(actor, rows, groups.of(actor)).filter(status=RequestStatus.PENDING)[:MOST])
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
+from approvals import actions as approvals
+from console.demo.documents import WORKFLOWS
+from console.durable.digest import digest
+from console.durable.steps import Ask
+from console.runs import actions as runs
+from console.runs.models import Run
 from console.tenants import access, actions
 from console.tenants.access import Actor
 from console.tenants.models import ServiceAccount, Tenant
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import actions as workflows
 from console.workflows.models import Workflow
+
+NOBODY = "bench-nobody"  # a queue without a worker
 
 
 def bench_actor(default_url: str = "", busy_url: str = "") -> Actor:
@@ -30,6 +40,44 @@ def reviewer_token(actor: Actor) -> str:
         service = access.all(ServiceAccount, actor).filter(name="bench").first()
         service = service or actions.add_service_account(actor, "bench")
         return actions.create_token(actor, service=service, role="reviewer", name="bench")[1]
+
+
+def reviewer_tokens(actor: Actor, count: int) -> list[str]:
+    """New tokens of so many service accounts, each of which may decide."""
+    tokens = []
+    with tenant_scope(actor.tenant):
+        for number in range(count):
+            service = access.all(ServiceAccount, actor).filter(name=f"bench-{number}").first()
+            service = service or actions.add_service_account(actor, f"bench-{number}")
+            tokens.append(actions.create_token(actor, service=service, role="reviewer", name="bench")[1])
+    return tokens
+
+
+def waiting_requests(actor: Actor, count: int) -> list[UUID]:
+    """Requests of so many runs, each for one person. The runs are in a queue that no worker listens to."""
+    made = []
+    for number in range(count):
+        with tenant_scope(actor.tenant):
+            workflow = access.all(Workflow, actor).select_related("current").filter(slug="bench-queue").first()
+            if workflow is None:
+                workflow = workflows.create_workflow(actor, "bench-queue", "bench-queue")
+                workflows.create_revision(actor, workflow, WORKFLOWS[1].body)
+                workflows.put_queue(actor, NOBODY, workflow)
+            run = runs.start(actor, workflow, f"Refund {number}")
+            made.append(request_of(run, number))
+    return made
+
+
+def request_of(run: Run, number: int) -> UUID:
+    """A request of a run, as a worker announces it. Call inside the tenant's scope."""
+    arguments = {"order": f"A-{number}", "amount": float(number % 1000)}
+    shown = {"title": f"Refund {number} for order A-{number}", "arguments": arguments, "safety": "neither"}
+    ask = Ask("bench/tools", 0, "tool", digest(arguments), shown, agent="payer", tool="issue_refund")
+    judged = approvals.judge(run, ask)
+    request = approvals.announce(run.pk, replace(ask, verdict=judged))
+    if request is None:
+        raise RuntimeError("a run ended before its request was made")
+    return request.pk
 
 
 def workflow_of(actor: Actor, slug: str, body: dict[str, Any]) -> Workflow:
