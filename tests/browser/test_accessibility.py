@@ -131,6 +131,9 @@ def _pages(
                 "/workflows/talk/smoke/",
                 "/workflows/talk/hears/",
                 "/audit/",
+                "/people/",
+                f"/people/{house.reviewer.user.id}/",
+                "/groups/finance/",
             ],
         ),
     ]
