@@ -16,6 +16,7 @@ from console.tenants.access import Actor, NotFound
 from console.tenants.actions import Invalid
 from console.tenants.models import Membership, Role, User
 
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when it is read out
 _USERNAME = re.compile(r"\w[\w.@+-]{0,149}")
 
 
@@ -45,7 +46,7 @@ def invite(actor: Actor, username: str, *, name: str = "", email: str = "", role
     there = User.objects.filter(username__iexact=username).first()
     if there is not None:
         return _again(actor, there, role), ""
-    password = secrets.token_urlsafe(12)
+    password = "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(3))
     first, _, last = name.partition(" ")
     with transaction.atomic():
         # Two at once: the second waits for the first, and then finds the name taken.
