@@ -41,7 +41,9 @@ from console.tenants.groups_api import router as people
 from console.tenants.problems import problem
 from console.workflows import actions as workflow_actions
 from console.workflows.api import router as workflows
+from console.workflows.errors import Conflict as WorkflowConflict
 from console.workflows.tool_api import router as tools
+from console.workflows.waiver_api import router as waivers
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +143,7 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, rules, workflows, smoke_tests, tools, tenants, people):
+for each in (runs, approvals, rules, workflows, waivers, smoke_tests, tools, tenants, people):
     api.add_router("", each)
 
 
@@ -161,6 +163,7 @@ def _too_late(request: HttpRequest, error: TooLate) -> HttpResponse:
 @api.exception_handler(Conflict)
 @api.exception_handler(topics.Conflict)
 @api.exception_handler(tenant_actions.Conflict)
+@api.exception_handler(WorkflowConflict)
 def _conflict(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(409, str(error))
 

@@ -15,7 +15,7 @@ from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Credential, Tenant, TenantLimits
 from console.workflows import body as bodies
-from console.workflows import limits, registry, rollouts, rules_check, smoke
+from console.workflows import contracts, limits, oversight, registry, rollouts, rules_check, smoke, waived
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Promotion, Revision, Rollout, Workflow
 
@@ -96,12 +96,13 @@ def create_revision(
         revision=str(revision.id),
         reason=reason,
     )
+    findings = [*findings, *oversight.findings(kept, waived.of_now(locked, kept))]
     barrier = smoke.barrier(locked, revision) if promote else ""
     if barrier:
         findings.append(Finding("$", f"New runs do not take revision {revision.number} yet: it {barrier}.", "info"))
     elif promote:
         _take(actor, locked, revision, "made", reason)
-        workflow.current = revision
+        workflow.current, workflow.contract = revision, locked.contract
     return revision, findings
 
 
@@ -155,12 +156,14 @@ def put_limits(actor: Actor, value: Any, workflow: Workflow | None = None) -> di
         before, locked.limits = locked.limits, kept
         locked.save(update_fields=["limits"])
         audit.record(actor, "workflow.limits", "workflow", workflow.id, slug=workflow.slug, before=before, after=kept)
+        contracts.keep(locked, f"{actor.name} changed the workflow's limits.")
     else:
         before = limits.of_tenant(actor.tenant.id)
         TenantLimits.objects.update_or_create(
             tenant=actor.tenant, defaults={"limits": kept, "updated_by": actor.name[:200]}
         )
         audit.record(actor, "tenant.limits", "tenant", actor.tenant.id, before=before, after=kept)
+        contracts.keep_all(actor.tenant.id, f"{actor.name} changed the organisation's limits.")
     return kept
 
 
@@ -259,6 +262,10 @@ def _take(actor: Actor, workflow: Workflow, revision: Revision, kind: str, reaso
             previous=before.number if before else None,
             reason=reason,
         )
+    contracts.keep(workflow, f"{actor.name} {_DID[kind]} revision {revision.number}{f': {reason}' if reason else '.'}")
+
+
+_DID = {"made": "made", "promoted": "promoted", "rolled_back": "rolled back to"}
 
 
 def _reason(reason: Any) -> str:

@@ -3,13 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from console.durable.steps import Safety
 from console.workflows.catalogue import UnknownTool
+from console.workflows.limits import size
+from console.workflows.outline import kind
+from console.workflows.oversight import meaning, says_never, where
 from console.workflows.registry import Registry
 
 Json = Any
+
+
+class Waived(Protocol):
+    """What the paragraph reads of a waiver that is in force."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def proposed_by_name(self) -> str: ...
+    @property
+    def consented_by_name(self) -> str: ...
+    @property
+    def expires_at(self) -> datetime: ...
+
+
+def paragraph(
+    body: Mapping[str, Json],
+    tools: Registry,
+    *,
+    oversight: Mapping[str, Json],
+    limits: Mapping[str, Json],
+    waivers: Sequence[Waived] = (),
+) -> str:
+    """The behaviour contract of a revision: what it may do alone, what stops, who agrees, what is reviewed, what ends it.
+
+    ``oversight`` is what holds, where ``body`` may say NEVER; ``limits`` are those of a run that starts now; ``waivers`` are
+    in force. It says nothing that changes by itself, so that the same words mean the same behaviour.
+    """
+    effective = {**body, "oversight": oversight}
+    alone, asks, always = _sorted_tools(effective, tools)
+    says = [_first(asks, always, alone)]
+    if alone:
+        says.append(f"Without a person it may use {_list(alone)}.")
+    says += [f"A call of {_rule(rule)}" for rule in body.get("rules") or []]
+    reviews = oversight.get("max_reviews", 3)
+    team = kind(body.get("team"))
+    says.append(meaning(oversight.get("mode") or "TERMINATE", team, reviews=reviews))
+    for agent, mode in (oversight.get("stages") or {}).items():
+        says.append(f"Of {agent}: {_low(meaning(mode, team, stage=True, reviews=reviews))}")
+    says += _never(body, oversight, waivers)
+    if body.get("output_contract"):
+        says.append("A result that does not fit the output contract ends the run as a contract violation.")
+    says.append(_ends(limits))
+    return " ".join(says)
+
+
+def _never(body: Mapping[str, Json], oversight: Mapping[str, Json], waivers: Sequence[Waived]) -> Iterator[str]:
+    """On whose word NEVER holds and until when, or that it does not."""
+    held = set(says_never({"oversight": oversight}))
+    for stage in says_never(body):
+        if stage not in held:
+            yield f"The revision says NEVER for {where(stage)}, which is not in force, so TERMINATE holds instead."
+            continue
+        ground = next((one for one in waivers if one.stage in (stage, "")), None)
+        if ground is not None:
+            yield (
+                f"NEVER holds for {where(stage)} on the risk assessment of {ground.proposed_by_name} with the consent of "
+                f"{ground.consented_by_name}, until {ground.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC; then it is TERMINATE."
+            )
+
+
+def _ends(limits: Mapping[str, Json]) -> str:
+    ends = [f"{limits['max_turns']:,} turns", f"{limits['max_tokens']:,} tokens", f"{limits['max_cost']} US dollars"]
+    return f"A run ends at the latest after {', '.join(ends)} or {_span(limits['run_timeout'])} of machine time."
+
+
+def _span(limit: str) -> str:
+    minutes, seconds = divmod(int(size(limit)), 60)
+    return f"{minutes:,} min" if not seconds else f"{minutes:,} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _low(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def behaviour(body: Mapping[str, Json], tools: Registry) -> list[str]:

@@ -26,6 +26,10 @@ class Invalid(ValueError):
         self.message = message
 
 
+class Conflict(Exception):
+    """What was asked for is decided already, or over. The text is a sentence for people."""
+
+
 class Refused(ValueError):
     """A revision's body cannot be used; ``findings`` say why, each with a ``$.`` path."""
 

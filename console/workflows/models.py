@@ -16,6 +16,7 @@ class Workflow(models.Model):
     limits = models.JSONField(default=dict)  # of every run of it; see limits.py
     queue = models.CharField(max_length=60, blank=True, default="")  # of its runs; blank: the tenant's
     current = models.ForeignKey("Revision", null=True, on_delete=models.PROTECT, related_name="+")
+    contract = models.PositiveIntegerField(default=0)  # number of its last behaviour contract; 0: none is kept yet
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -23,6 +24,7 @@ class Workflow(models.Model):
             models.UniqueConstraint(fields=["tenant", "slug"], name="workflow_slug"),
             models.UniqueConstraint(fields=["tenant", "id"], name="workflow_in_tenant"),
         ]
+        indexes = [models.Index(fields=["id"], name="workflow_without_contract", condition=models.Q(contract=0))]
 
     def __str__(self) -> str:
         return self.slug
@@ -178,3 +180,71 @@ class SmokeTest(models.Model):
 
     def __str__(self) -> str:
         return f"smoke test of {self.revision_id}"
+
+
+class Waiver(models.Model):
+    """Two admins' word that a team, or one stage of it, works without a review for a while: see waivers.py.
+
+    proposed --consented--> in force --> expired, by its date alone; revoked from any of them, by any admin.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="waivers", db_index=False)
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")  # that it was written for
+    stage = models.CharField(max_length=200, blank=True, default="")  # an agent's name; blank: the whole workflow
+    risk_assessment = models.TextField()  # for the record: never changed, never erased
+    expires_at = models.DateTimeField()
+    proposed_by_id = models.UUIDField()
+    proposed_by_name = models.CharField(max_length=200)
+    proposed_at = models.DateTimeField()
+    consented_by_id = models.UUIDField(null=True)
+    consented_by_name = models.CharField(max_length=200, blank=True, default="")
+    consented_at = models.DateTimeField(null=True)
+    revoked_by_id = models.UUIDField(null=True)
+    revoked_by_name = models.CharField(max_length=200, blank=True, default="")
+    revoked_at = models.DateTimeField(null=True)
+    revoked_why = models.CharField(max_length=500, blank=True, default="")
+    expiry_told_at = models.DateTimeField(null=True)  # when the record was told; what holds is said by the date alone
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="waiver_in_tenant"),
+            models.CheckConstraint(
+                condition=models.Q(consented_by_id=None) | ~models.Q(consented_by_id=models.F("proposed_by_id")),
+                name="waiver_of_two",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "workflow", "-proposed_at"], name="waivers_of_workflow"),
+            models.Index(
+                fields=["expires_at"],
+                name="waiver_to_expire",
+                condition=models.Q(consented_at__isnull=False, revoked_at=None, expiry_told_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"waiver {self.id}"
+
+
+class BehaviourContract(models.Model):
+    """What a team may do without a person, in one paragraph, from a time on: see contracts.py. Never changed."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="contracts", db_index=False)
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    sha256 = models.CharField(max_length=64)  # of the text as UTF-8, in hexadecimal
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+    because = models.CharField(max_length=500)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "workflow", "number"], name="behaviour_contract_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"

@@ -13,7 +13,7 @@ from console.agents.tools import Unavailable
 from console.audit import log as audit
 from console.tenants import access, crypto
 from console.tenants.access import Actor, NotFound
-from console.workflows import catalogue, mcp_server, registration, registry
+from console.workflows import catalogue, contracts, mcp_server, registration, registry
 from console.workflows.errors import Refused
 from console.workflows.models import Tool
 
@@ -73,6 +73,7 @@ def revoke(actor: Actor, name: str, reason: str = "") -> None:
         )
     rows.filter(revoked_at=None).update(revoked_at=timezone.now())
     audit.record(actor, "tool.revoked", "tool", name, name=name, reason=reason[:500])
+    contracts.keep_all(actor.tenant.id, f"{actor.name} revoked the tool {name}.")
 
 
 def reinstate(actor: Actor, name: str) -> None:
@@ -83,6 +84,7 @@ def reinstate(actor: Actor, name: str) -> None:
         raise NotFound("No such tool was revoked.")
     rows.update(revoked_at=None)
     audit.record(actor, "tool.reinstated", "tool", name, name=name)
+    contracts.keep_all(actor.tenant.id, f"{actor.name} reinstated the tool {name}.")
 
 
 def config_of(body: Mapping[str, Json]) -> dict[str, Json]:

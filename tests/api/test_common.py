@@ -15,14 +15,16 @@ from approvals import actions as approvals
 from approvals.models import ApprovalRequest
 from console.runs import smoke
 from console.runs.models import Run
+from console.workflows.models import Workflow
 from tests.api.problems import problem
 from tests.api.test_workflows import TEAM
 from tests.approvals.desk import Desk, refund
+from tests.workflows.waiving import ASSESSMENT, waive
 from tests.world import Api, World
 
+SOON = (datetime.now(UTC) + timedelta(days=20)).isoformat()
 UUID = "7a4e5bd4-2f3c-4a0e-9a39-0f6fd1b7d3f1"
 
-SOON = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 ALL = {"reviewer", "operator", "admin"}
 SMS = {"kind": "http", "url": "https://sms.example.com/send", "schema": {"type": "object"}, "effect": "neither"}
 
@@ -84,6 +86,11 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "rules/versions", ALL, None),
     ("post", "rules/try", {"operator", "admin"}, {"run": "{run}", "workflow": "refund-desk"}),
     ("post", "rules/backtest", {"operator", "admin"}, {"workflow": "refund-desk", "weeks": 4}),
+    ("get", "workflows/refund-desk/behaviour", ALL, None),
+    ("get", "workflows/refund-desk/waivers", ALL, None),
+    ("post", "workflows/refund-desk/waivers", {"admin"}, {"risk_assessment": ASSESSMENT, "expires_at": SOON}),
+    ("post", "workflows/refund-desk/waivers/{waiver}/consent", {"admin"}, None),
+    ("delete", "workflows/refund-desk/waivers/{waiver}", {"admin"}, {"why": "It is not needed any more."}),
     ("get", "tools", ALL, None),
     ("get", "tools/send_sms", ALL, None),
     ("put", "tools/send_sms", {"admin"}, {**SMS, "risk": "low"}),
@@ -125,7 +132,7 @@ def place(desk: Desk) -> dict[str, str]:
             house.reviewer.actor, request.pk, scope="run", same="call", expires_at=SOON, reason="tests"
         )
     ids = {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk), "standing": str(standing.pk)}
-    return {**ids, "type": "support_ticket", "test": UUID}
+    return {**ids, "type": "support_ticket", "test": UUID, "waiver": UUID}
 
 
 @pytest.fixture
@@ -143,6 +150,20 @@ def more(desk: Desk, place: dict[str, str]) -> dict[str, str]:
         Run.objects.exclude(smoke_test=None).update(status="completed", stop_reason="completed")
     smoke.look()
     return {**place, "test": test.json()["id"]}
+
+
+@pytest.fixture
+def never(desk: Desk, place: dict[str, str]) -> dict[str, str]:
+    """Besides: a revision that says NEVER, and for one of its stages the proposal of another admin."""
+    oversight = {"mode": "NEVER", "stages": {"a": "NEVER"}}
+    body = {"team": TEAM, "oversight": oversight, "output_contract": {"type": "string"}}
+    limits = {"max_turns": 5, "max_tokens": 5000}
+    made = desk.house.admin.api.post("/api/v1/workflows/refund-desk/revisions", {**body, "limits": limits})
+    assert made.status_code == 201, made.content
+    with desk.house.scope():
+        workflow = Workflow.objects.get(slug="refund-desk")
+        nobody_yet = {"consented_by_id": None, "consented_by_name": "", "consented_at": None}
+        return {**place, "waiver": str(waive(workflow, "a", **nobody_yet).pk)}
 
 
 # What has to be there before a call makes sense.
@@ -163,7 +184,8 @@ def call(api: Api, method: str, address: str, place: dict[str, str], body: Any =
 def test_roles(
     desk: Desk, request: pytest.FixtureRequest, method: str, address: str, roles: set[str], body: Any
 ) -> None:
-    place = request.getfixturevalue("more" if re.search("2|sms|{test}|canaries|roll|promote", address) else "place")
+    more = "more" if re.search("2|sms|{test}|canaries|roll|promote", address) else "place"
+    place = request.getfixturevalue("never" if "waiver" in address else more)
     if address in BEFORE:
         first, wanted = BEFORE[address]
         assert desk.house.admin.api.post(f"/api/v1/{first}", wanted).status_code < 300

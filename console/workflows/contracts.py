@@ -1,0 +1,93 @@
+"""Behaviour contracts: what a team may do without a person, as one paragraph, with a number for each time it changed.
+
+Whatever changes what a team may do calls ``keep`` in its own transaction; a new version is written only when the paragraph
+says something else than before. Call inside a tenant_scope.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+from console.tenants.scopes import system_scope, tenant_scope
+from console.workflows import limits, registry, waived
+from console.workflows.behaviour import paragraph
+from console.workflows.models import BehaviourContract, Workflow
+
+Json = Any
+LIMIT = 100  # workflows whose first contract one sweep writes
+
+
+def keep(workflow: Workflow, because: str) -> BehaviourContract | None:
+    """Write down what the workflow's team may do from now on; None when it is what was written down before.
+
+    ``because`` is a sentence that says what changed it, with who did. Locks the workflow's row.
+    """
+    rows = Workflow.objects.select_related("current").select_for_update(of=("self",))
+    locked = rows.get(pk=workflow.pk, tenant_id=workflow.tenant_id)
+    text = text_of(locked)
+    if not text or locked.current is None:
+        return None
+    sha256 = digest(text)
+    last = versions(locked).first()
+    if last is not None and last.sha256 == sha256:
+        return None
+    number = last.number + 1 if last else 1
+    kept = BehaviourContract.objects.create(
+        tenant_id=locked.tenant_id,
+        workflow=locked,
+        number=number,
+        text=text,
+        sha256=sha256,
+        revision=locked.current,
+        because=because if len(because) <= 500 else f"{because[:499]}…",
+        at=waived.now(),
+    )
+    Workflow.objects.filter(pk=locked.pk, tenant_id=locked.tenant_id).update(contract=number)
+    workflow.contract = number
+    return kept
+
+
+def keep_all(tenant_id: UUID, because: str) -> int:
+    """The same for every workflow of a tenant, where what changed is the tenant's; how many say something new."""
+    rows = Workflow.objects.filter(tenant_id=tenant_id, current__isnull=False).order_by("pk")
+    return sum(keep(workflow, because) is not None for workflow in rows)
+
+
+def begin() -> int:
+    """The first contract of workflows that are older than contracts are; how many. Call outside any scope."""
+    with system_scope("sweeping: workflows without a behaviour contract"):
+        rows = Workflow.objects.filter(contract=0, current__isnull=False)
+        found = list(rows.values_list("pk", "tenant_id")[:LIMIT])
+    for pk, tenant_id in found:
+        with tenant_scope(tenant_id):
+            workflow = Workflow.objects.filter(pk=pk).first()
+            if workflow is not None:
+                keep(workflow, "Sayso began to write down what teams may do.")
+    return len(found)
+
+
+def text_of(workflow: Workflow) -> str:
+    """The paragraph that is true now of the revision which new runs take; empty while there is none."""
+    if workflow.current is None:
+        return ""
+    body, own = workflow.current.body, limits.of_tenant(workflow.tenant_id)
+    return paragraph(
+        body,
+        registry.of(workflow.tenant_id),
+        oversight=waived.effective(workflow, body, own),
+        limits=limits.effective(own, workflow.limits, body.get("limits") or {}),
+        waivers=waived.in_force(workflow),
+    )
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a contract's text as UTF-8, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions(workflow: Workflow) -> Any:
+    """A workflow's contracts, the newest first."""
+    rows = BehaviourContract.objects.filter(tenant_id=workflow.tenant_id, workflow=workflow)
+    return rows.select_related("revision").defer("revision__body").order_by("-number")
