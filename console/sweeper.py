@@ -14,6 +14,7 @@ from approvals import canary
 from console import queues
 from console.runs import actions, smoke, wakeups
 from console.tenants.scopes import system_scope
+from console.workflows import contracts, waivers
 from console.workflows.reasons import StopReason
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ _told: dict[str, float] = {}  # when a full queue was last spoken of
 
 def sweep() -> int:
     """Do all of it once; returns how many runs and requests were touched. Call outside any scope."""
-    return lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + canary.look() + smoke.look()
+    first = lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due()
+    return first + canary.look() + smoke.look() + waivers.expire() + contracts.begin()
 
 
 def lost_wake_ups() -> int:

@@ -164,9 +164,7 @@ def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, Appr
     edited = {**shown, "arguments": words.arguments}
     edited.pop("fault", None)
     ask = Ask(request.scope, request.n, request.kind, request.digest, edited, request.agent, request.tool)
-    verdict: Verdict = policy.judge(
-        ask, run.revision.body, facts_of(run), _today(run), rule_sets.current(run.tenant_id)
-    )
+    verdict: Verdict = policy.judge(ask, run.body, facts_of(run), _today(run), rule_sets.current(run.tenant_id))
     if verdict.effect == "deny":
         raise Invalid("arguments", verdict.reason)
     detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}

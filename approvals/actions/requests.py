@@ -25,7 +25,7 @@ def judge(
 ) -> Verdict:
     """What the revision of ``run`` and the ``tenant``'s rules say about a gate reached live, and what ``today``'s
     denies; see policy.judge."""
-    return policy.judge(ask, run.revision.body, facts_of(run), today, tenant)
+    return policy.judge(ask, run.body, facts_of(run), today, tenant)
 
 
 def facts_of(run: Run) -> policy.Facts:

@@ -215,6 +215,7 @@ def _workflow(actor: Actor, slug: str, turns: int, credential: str) -> Any:
         "credential": credential,
         "tools": {"lookup_order": "lookup_order", "calculator": "calculator"},
         "oversight": {"mode": "NEVER"},
+        "output_contract": {"type": "string"},
         "limits": {"max_turns": turns + 10, "max_tokens": 10**12, "run_timeout": "PT1H"},
     }
     return workflow_of(actor, slug, body)

@@ -109,6 +109,7 @@ def body(turns: int) -> dict[str, Any]:
         "credential": "default",
         "tools": {function.__name__: function.__name__ for function in FUNCTIONS},
         "oversight": {"mode": "NEVER"},
+        "output_contract": {"type": "string"},
         "limits": {"max_turns": turns + 10, "max_tokens": 10**12, "run_timeout": "PT1H"},
     }
 

@@ -145,7 +145,7 @@ class Turn:
 
     async def _main(self, run: EngineRun) -> Json:
         claimed = self._claimed
-        body = claimed.run.revision.body
+        body = claimed.run.body
         if claimed.run.limits:
             body = {**body, "limits": claimed.run.limits}
         purse = None

@@ -30,7 +30,7 @@ from console.runs.retries import Refused
 from console.runs.totals import Totals
 from console.tenants import crypto
 from console.tenants.access import Actor, require
-from console.workflows import limits, rollouts
+from console.workflows import limits, rollouts, waived
 from console.workflows.errors import Invalid
 from console.workflows.models import Revision, SmokeTest, Workflow
 
@@ -119,6 +119,7 @@ def retry(actor: Actor, run: Run) -> Run:
     revision = retries.revision_for(run)
     admission.check(actor.tenant)
     again = _create(actor, revision.workflow, revision, bytes(run.sealed_input), run.title)
+    again.oversight = retries.oversight_for(run, again)
     again.topic_source = run.topic_source
     again.metadata = run.metadata
     again.retry_of = run
@@ -359,7 +360,8 @@ def _tell_let_go(rows: list[Run]) -> bool:
 
 
 def _create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: bytes, title: str) -> Run:
-    held = limits.effective(limits.of_tenant(actor.tenant.id), workflow.limits, revision.body.get("limits") or {})
+    body, own = revision.body, limits.of_tenant(actor.tenant.id)
+    held = limits.effective(own, workflow.limits, body.get("limits") or {})
     return Run(
         tenant=actor.tenant,
         workflow_id=revision.workflow_id,
@@ -370,6 +372,8 @@ def _create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: 
         started_by_name=actor.name,
         ready_at=timezone.now(),
         limits=held,
+        oversight=waived.effective(workflow, body, own),
+        contract=workflow.contract if revision.id == workflow.current_id else 0,
         deadline_s=float(limits.size(held["run_timeout"])),
         autogen_version=_autogen(),
     )

@@ -1,6 +1,7 @@
 """Runs, their journal (steps and sealed payloads), and the live feed."""
 
 import uuid
+from typing import Any
 
 from django.db import models
 
@@ -54,6 +55,8 @@ class Run(models.Model):
     lost_leases = models.PositiveSmallIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
     limits = models.JSONField(default=dict)  # what holds for this run: tenant's, workflow's and revision's together
+    oversight = models.JSONField(null=True)  # what holds for this run; null, in older ones: what its revision says
+    contract = models.PositiveIntegerField(default=0)  # the behaviour contract it began under; 0: none, or a trial
     deadline_s = models.FloatField(null=True)  # machine time allowed, seconds; a person's waiting does not count
 
     # Totals, written at each park and at the end.
@@ -93,6 +96,20 @@ class Run(models.Model):
     def short(self) -> str:
         """The id that people read."""
         return f"r-{self.id.hex[:6]}"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What this run is governed by: its revision's body, with the oversight that held when it started.
+
+        The revision's own object where nothing fell back; else a shallow copy, made once: rules and team stay themselves.
+        """
+        body: dict[str, Any] = self.revision.body
+        if self.oversight is None or self.oversight == (body.get("oversight") or {}):
+            return body
+        known: tuple[Any, dict[str, Any]] | None = self.__dict__.get("_governed")
+        if known is None or known[0] is not body:
+            known = self.__dict__["_governed"] = (body, {**body, "oversight": self.oversight})
+        return known[1]
 
 
 class SpendDay(models.Model):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection
 
+from console.agents.oversight import Oversight
 from console.runs import spending
 from console.runs.models import TERMINAL, Run, Step
 from console.tenants import crypto
@@ -47,6 +48,25 @@ def revision_for(run: Run) -> Revision:
             "start a new run."
         )
     return current
+
+
+def oversight_for(run: Run, again: Run) -> dict[str, Any]:
+    """The oversight of a retry: never less than ``run`` had, nor than a run gets that starts now. Raises Refused.
+
+    ``again`` has what a run gets that starts now.
+    """
+    had = Oversight.of(run.body)
+    now = Oversight.of({"oversight": again.oversight})
+    kept = {**(run.body.get("oversight") or {})}
+    for agent in had.stages:
+        if had.stages[agent] == "NEVER" and now.stages.get(agent) != "NEVER":
+            raise Refused(
+                f"Nobody reviewed {agent} in this run, and now its messages are reviewed, so the record does not fit; "
+                "start a new run."
+            )
+    if had.mode == "NEVER":  # the result comes after everything that is kept
+        kept["mode"] = now.mode
+    return kept
 
 
 def copy_record(run: Run, again: Run) -> int:
