@@ -171,7 +171,8 @@ def refund_desk() -> Json:
                 "approvers": 2,
             }
         ],
-        "limits": {"max_turns": 24, "model_timeout": "PT10S", "tool_timeout": "PT10S"},
+        "limits": {"max_turns": 24, "max_tokens": 200_000, "model_timeout": "PT10S", "tool_timeout": "PT10S"},
+        "output_contract": {"type": "string", "minLength": 1},
     }
 
 
@@ -277,7 +278,8 @@ def change_advisory() -> Json:
         "credential": "default",
         "tools": {name: name for name in ("apply_firewall_rule", "restart_service")},
         "oversight": {"mode": "NEVER"},
-        "limits": {"max_turns": 12, "model_timeout": "PT10S"},
+        "limits": {"max_turns": 12, "max_tokens": 200_000, "model_timeout": "PT10S"},
+        "output_contract": {"type": "string", "minLength": 1},
     }
 
 

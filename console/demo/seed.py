@@ -10,10 +10,12 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.utils import timezone
 
 from console.demo.documents import WORKFLOWS
 from console.tenants import access, actions, group_actions, groups
@@ -22,8 +24,16 @@ from console.tenants.models import ApiToken, Credential, Membership, Role, Tenan
 from console.tenants.scopes import system_scope, tenant_scope
 from console.tenants.tokens import digest_of
 from console.workflows import actions as workflows
+from console.workflows import waivers
 from console.workflows.models import Workflow
+from console.workflows.oversight import says_never
 
+WAIVED_FOR = timedelta(days=180)
+ASSESSMENT = (
+    "What the team says reaches nobody outside, and it cannot act by itself: each of its actions waits for a person, who sees "
+    "the exact arguments. A wrong closing report is noticed by the colleague who reads it, and can be corrected. Without a "
+    "review the worst is a wrong sentence in the file; limits on turns and tokens end a team that talks in circles."
+)
 TOKEN_ROLES = (Role.ADMIN, Role.OPERATOR, Role.REVIEWER)
 
 
@@ -55,6 +65,7 @@ HOUSES = (
             Person("raj", "Raj", "Malhotra", Role.REVIEWER),
             Person("olga", "Olga", "Petrova", Role.OPERATOR),
             Person("ada", "Ada", "Moreau", Role.ADMIN),
+            Person("ari", "Ari", "Virtanen", Role.ADMIN),
         ),
     ),
     House(
@@ -65,6 +76,7 @@ HOUSES = (
             Person("fay", "Fay", "Okafor", Role.REVIEWER),
             Person("otto", "Otto", "Jensen", Role.OPERATOR),
             Person("amira", "Amira", "Haddad", Role.ADMIN),
+            Person("astrid", "Astrid", "Holm", Role.ADMIN),
         ),
     ),
 )
@@ -89,7 +101,7 @@ def seed() -> None:
             _people(actor, house)
             _groups(actor, house)
             _credential(actor)
-            _workflows(actor)
+            _workflows(actor, house)
 
 
 def password_of(person: Person) -> str:
@@ -179,12 +191,23 @@ def _credential(actor: Actor) -> None:
         actions.put_credential(actor, "default", provider="demo", base_url=url, api_key=key)
 
 
-def _workflows(actor: Actor) -> None:
+def _workflows(actor: Actor, house: House) -> None:
     for demo in WORKFLOWS:
         if access.all(Workflow, actor).filter(slug=demo.slug).exists():
             continue
         about = f"{demo.description} For example: {demo.example}"
         workflow = workflows.create_workflow(actor, demo.slug, demo.name, description=about)
         workflows.create_revision(actor, workflow, demo.body)
+        if says_never(demo.body):
+            _waive(actor.tenant, house, workflow)
         if demo.smoke:
             workflows.put_smoke(actor, workflow, {"required": False, "cases": list(demo.smoke)})
+
+
+def _waive(tenant: Tenant, house: House, workflow: Workflow) -> None:
+    """Let NEVER hold, as two admins would: one writes the assessment, the other consents."""
+    admins = [person for person in house.people if person.role == Role.ADMIN]
+    users = [User.objects.get(username=person.username) for person in admins[:2]]
+    first, second = (Actor(tenant=tenant, role=Role.ADMIN, kind="user", id=user.id, name=user.name) for user in users)
+    waiver = waivers.propose(first, workflow, "", ASSESSMENT, timezone.now() + WAIVED_FOR)
+    waivers.consent(second, waiver)

@@ -16,7 +16,8 @@ from console.tenants import actions, tokens
 from console.tenants.access import system_actor
 from console.tenants.models import Credential, Membership, Tenant, User
 from console.tenants.scopes import system_scope, tenant_scope
-from console.workflows.models import Revision, Workflow
+from console.workflows import waived
+from console.workflows.models import Revision, Waiver, Workflow
 from tests.studio import names, own_files, studio
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +51,7 @@ def printed(command: str, *arguments: str) -> str:
 def test_seeding_twice_changes_nothing() -> None:
     seed.seed()
     before = everything()
-    assert len(before["tenants.User"]) == 8 and len(before["workflows.Revision"]) == 6
+    assert len(before["tenants.User"]) == 10 and len(before["workflows.Revision"]) == 6
     seed.seed()
     assert everything() == before
 
@@ -172,3 +173,16 @@ def test_the_first_member_of_an_empty_installation() -> None:
     assert "ann is admin in acme" in text and User.objects.get(username="ann").check_password(password)
     again = printed("add_member", "ann", "--tenant", "acme", "--role", "operator")
     assert "ann is operator in acme" in again and "password" not in again
+
+
+def test_never_holds_in_the_demo_by_the_word_of_two_admins() -> None:
+    seed.seed()
+    with system_scope("a test looks"):
+        tenants = {tenant.slug: tenant for tenant in Tenant.objects.all()}
+    for house in seed.HOUSES:
+        with tenant_scope(tenants[house.slug]):
+            for workflow in Workflow.objects.select_related("current"):
+                assert workflow.current is not None and workflow.contract > 0
+                assert waived.of_now(workflow, workflow.current.body) == workflow.current.body["oversight"]
+            names = {(one.proposed_by_name, one.consented_by_name) for one in Waiver.objects.all()}
+            assert len(names) == 1 and len(names.pop()) == 2
