@@ -12,7 +12,7 @@ from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
 from console.tenants import people_pages
-from console.workflows import import_pages, revision_pages, tool_pages
+from console.workflows import contract_pages, import_pages, oversight_pages, revision_pages, tool_pages
 from console.workflows import pages as workflow_pages
 
 
@@ -58,6 +58,11 @@ urlpatterns = [
     path("workflows/<slug:slug>/promote/", revision_pages.promote, name="workflow-promote"),
     path("workflows/<slug:slug>/name/", workflow_pages.name_form, name="workflow-name"),
     path("workflows/<slug:slug>/queue/", workflow_pages.queue_form, name="workflow-queue"),
+    path("workflows/<slug:slug>/oversight/", oversight_pages.oversight_form, name="workflow-oversight"),
+    path("workflows/<slug:slug>/waivers/", oversight_pages.waivers, name="workflow-waivers"),
+    path("workflows/<slug:slug>/waivers/<uuid:key>/", oversight_pages.decide, name="workflow-waiver"),
+    path("workflows/<slug:slug>/behaviour/", contract_pages.behaviour, name="workflow-behaviour"),
+    path("workflows/<slug:slug>/behaviour.txt", contract_pages.export, name="workflow-behaviour-text"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
     path("tools/", tool_pages.tools, name="tools"),
     path("tools/<str:name>/", tool_pages.switch, name="tool-switch"),

@@ -10,13 +10,14 @@ from django.db.models import Max
 
 from console import queues
 from console.agents.documents import Finding
+from console.agents.tools import ToolSpec
 from console.audit import log as audit
 from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Credential, Tenant, TenantLimits
 from console.workflows import body as bodies
 from console.workflows import contracts, limits, oversight, registry, rollouts, rules_check, smoke, waived
-from console.workflows.errors import Invalid, Refused
+from console.workflows.errors import Conflict, Invalid, Refused
 from console.workflows.models import Promotion, Revision, Rollout, Workflow
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "end_rollout",
     "promote",
     "put_limits",
+    "put_oversight",
     "put_queue",
     "put_smoke",
     "roll_back",
@@ -56,16 +58,24 @@ def create_workflow(actor: Actor, slug: str, name: str, *, description: str = ""
 
 
 def create_revision(
-    actor: Actor, workflow: Workflow, body: Any, *, reason: str = "", promote: bool = True
+    actor: Actor,
+    workflow: Workflow,
+    body: Any,
+    *,
+    reason: str = "",
+    promote: bool = True,
+    tools: Mapping[str, ToolSpec] | None = None,
 ) -> tuple[Revision, list[Finding]]:
     """Make the next revision; runs that have begun keep theirs. Returns it with its findings.
 
     New runs take it, unless ``promote`` is False, or the workflow wants it to pass its smoke test first: it can be
-    promoted later. Raises Forbidden (admins configure), Invalid, and Refused, with every fault of the body at once.
+    promoted later. ``tools`` are those that its team is pinned to; by default, the newest.
+
+    Raises Forbidden (admins configure), Invalid, and Refused, with every fault of the body at once.
     """
     access.require(actor, "admin")
     reason = _reason(reason)
-    kept, findings = bodies.examine(body, registry.of(actor.tenant.id).all())
+    kept, findings = bodies.examine(body, registry.of(actor.tenant.id).all() if tools is None else tools)
     if kept is None:
         raise Refused(findings)
     upper = (("tenant", limits.of_tenant(actor.tenant.id)), ("workflow", workflow.limits))
@@ -104,6 +114,26 @@ def create_revision(
         _take(actor, locked, revision, "made", reason)
         workflow.current, workflow.contract = revision, locked.contract
     return revision, findings
+
+
+def put_oversight(actor: Actor, workflow: Workflow, wanted: Any, *, of: int, reason: str = "") -> Revision:
+    """Make a revision that differs from the current one, number ``of``, in its oversight alone; tools stay pinned.
+
+    Raises Forbidden, Invalid, Refused, and Conflict when new runs take another revision by now.
+    """
+    access.require(actor, "admin")
+    locked = access.get(Workflow.objects.select_related("current"), actor, for_update=True, pk=workflow.pk)
+    if locked.current is None or locked.current.number != of:
+        now = f"take revision {locked.current.number}" if locked.current else "take none"
+        raise Conflict(f"Somebody was quicker: new runs {now} now. Look at it, and change it again.")
+    body = locked.current.body
+    if wanted == (body.get("oversight") or {}):
+        raise Invalid("oversight", "is what was chosen already: there is nothing to save")
+    tools = registry.of(actor.tenant.id)
+    kept = {**tools.all(), **registry.as_pinned(tools, body)}
+    revision, _ = create_revision(actor, locked, {**body, "oversight": wanted}, reason=reason, tools=kept)
+    workflow.current, workflow.contract = locked.current, locked.contract
+    return revision
 
 
 def start_rollout(actor: Actor, workflow: Workflow, wanted: Mapping[str, Any]) -> Rollout:

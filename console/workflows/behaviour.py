@@ -82,6 +82,8 @@ def _ends(limits: Mapping[str, Json]) -> str:
 
 def _span(limit: str) -> str:
     minutes, seconds = divmod(int(size(limit)), 60)
+    if not seconds and minutes >= 60 and minutes % 60 == 0:
+        return f"{minutes // 60:,} h"
     return f"{minutes:,} min" if not seconds else f"{minutes:,} min {seconds} s" if minutes else f"{seconds} s"
 
 

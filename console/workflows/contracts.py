@@ -13,7 +13,7 @@ from uuid import UUID
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import limits, registry, waived
 from console.workflows.behaviour import paragraph
-from console.workflows.models import BehaviourContract, Workflow
+from console.workflows.models import BehaviourContract, Revision, Workflow
 
 Json = Any
 LIMIT = 100  # workflows whose first contract one sweep writes
@@ -68,11 +68,12 @@ def begin() -> int:
     return len(found)
 
 
-def text_of(workflow: Workflow) -> str:
-    """The paragraph that is true now of the revision which new runs take; empty while there is none."""
-    if workflow.current is None:
+def text_of(workflow: Workflow, revision: Revision | None = None) -> str:
+    """The paragraph that is true now of a revision, or of the one which new runs take; empty while there is none."""
+    revision = revision or workflow.current
+    if revision is None:
         return ""
-    body, own = workflow.current.body, limits.of_tenant(workflow.tenant_id)
+    body, own = revision.body, limits.of_tenant(workflow.tenant_id)
     return paragraph(
         body,
         registry.of(workflow.tenant_id),

@@ -130,10 +130,11 @@ def _leaves(old: Json, new: Json, path: str) -> Iterator[Change]:
 def _change(what: str, old: str, new: str) -> Iterator[Change]:
     if old != new:
         long = len(old) > 40 and len(new) > 40
-        yield Change(what, old, new, _words(old, new) if long else [])
+        yield Change(what, old, new, words(old, new) if long else [])
 
 
-def _words(old: str, new: str) -> list[tuple[str, str]]:
+def words(old: str, new: str) -> list[tuple[str, str]]:
+    """(sign, text) of what stayed ("", text), went ("-") and came ("+"), word by word."""
     a, b = old.split(" "), new.split(" ")
     found: list[tuple[str, str]] = []
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():

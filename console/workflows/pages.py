@@ -17,13 +17,14 @@ from console import queues
 from console.templatetags.sayso import duration
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.workflows import actions, limits, naming, registry, smoke
+from console.workflows import actions, contracts, limits, naming, registry, smoke, waived
 from console.workflows.behaviour import behaviour
 from console.workflows.catalogue import UnknownTool
 from console.workflows.drawing import figures
 from console.workflows.errors import Invalid
 from console.workflows.models import Revision, Workflow
 from console.workflows.outline import nodes
+from console.workflows.oversight_panel import panel
 
 Json = Any
 _OPEN = ("queued", "running", "waiting")
@@ -50,8 +51,11 @@ def workflow(request: HttpRequest, slug: str) -> HttpResponse:
     """One workflow: what its current revision, or an earlier one, lets the team do."""
     actor = actor_of(request)
     row = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
-    context = _shown(actor, row, _revision(row, request.GET.get("revision", "")))
-    return render(request, "workflows/detail.html", {**context, "saved": request.GET.get("saved") == "queue"})
+    context = shown(actor, row, _revision(row, request.GET.get("revision", "")))
+    saved = request.GET.get("saved")
+    return render(
+        request, "workflows/detail.html", {**context, "saved": saved == "queue", "just": saved == "oversight"}
+    )
 
 
 @require_POST
@@ -66,7 +70,7 @@ def name_form(request: HttpRequest, slug: str) -> HttpResponse:
     except Invalid as fault:
         row.refresh_from_db(fields=["name"])
         context = {
-            **_shown(actor, row, row.current),
+            **shown(actor, row, row.current),
             "name_error": f"The {fault.field} {fault.message}.",
             "typed": typed,
         }
@@ -84,12 +88,13 @@ def queue_form(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         actions.put_queue(actor, typed, row)
     except Invalid as fault:
-        context = {**_shown(actor, row, row.current), "queue_error": f"It {fault.message}.", "queue_typed": typed}
+        context = {**shown(actor, row, row.current), "queue_error": f"It {fault.message}.", "queue_typed": typed}
         return render(request, "workflows/detail.html", context, status=422)
     return redirect(f"/workflows/{row.slug}/?saved=queue")
 
 
-def _shown(actor: Actor, row: Workflow, revision: Revision | None) -> dict[str, Any]:
+def shown(actor: Actor, row: Workflow, revision: Revision | None) -> dict[str, Any]:
+    """What the page of a workflow shows, with one of its revisions."""
     body = revision.body if revision else {}
     tools = registry.of(actor.tenant.id)
     return {
@@ -99,10 +104,11 @@ def _shown(actor: Actor, row: Workflow, revision: Revision | None) -> dict[str, 
         "is_current": revision is not None and revision.pk == row.current_id,
         "barrier": smoke.barrier(row, revision) if revision is not None and revision.pk != row.current_id else "",
         "revisions": row.revisions.defer("body").order_by("-number")[:50],
-        "behaviour": behaviour(body, tools) if revision else [],
+        **_contract(row, revision),
+        **panel(actor, row, revision),
         "tools": _tools(body, tools),
         "rules": [_rule(rule) for rule in body.get("rules") or [] if isinstance(rule, dict)],
-        "agents": list(_agents(body)),
+        "agents": list(_agents({**body, "oversight": waived.of_now(row, body)})),
         "figures": figures(body.get("team")),
         "trying": row.rollouts.select_related("revision").filter(status="running").first(),
         "can_go_back": revision is not None
@@ -115,6 +121,17 @@ def _shown(actor: Actor, row: Workflow, revision: Revision | None) -> dict[str, 
         "queue_typed": row.queue,
         "otherwise": actor.tenant.queue or queues.DEFAULT,
         "queued_since": _queued_since(row),
+    }
+
+
+def _contract(row: Workflow, revision: Revision | None) -> dict[str, Any]:
+    """The paragraph that is true now; and the version that says so, where new runs take this revision."""
+    text = contracts.text_of(row, revision) if revision else ""
+    last = contracts.versions(row).first() if revision is not None and revision.pk == row.current_id else None
+    return {
+        "behaviour": text,
+        "contract": last if last is not None and last.text == text else None,
+        "contracts": row.contract,
     }
 
 
@@ -173,7 +190,7 @@ def _rule(rule: dict[str, Json]) -> dict[str, Json]:
     people = "a person is asked" if approvers == 1 else f"{approvers} people are asked"
     group = f", from {rule['group']}" if rule.get("group") else ""
     says = {"allow": "may run alone", "deny": "never runs"}.get(str(rule.get("effect")), f"{people}{group}")
-    expires = _limit("timeout", rule["expires_in"]) if rule.get("expires_in") else ""
+    expires = shown_limit("timeout", rule["expires_in"]) if rule.get("expires_in") else ""
     expiry = {"terminate": "the run ends", "escalate": "it is escalated"}.get(
         str(rule.get("on_expiry")), "it is rejected"
     )
@@ -197,11 +214,11 @@ def _limits(actor: Actor, row: Workflow, body: dict[str, Json]) -> list[tuple[st
     found = []
     for name, value in held.items():
         whose = next((whose for whose, level in reversed(levels) if level.get(name) == value), "default")
-        found.append((limits.NAMES[name], _limit(name, value), whose))
+        found.append((limits.NAMES[name], shown_limit(name, value), whose))
     return found
 
 
-def _limit(name: str, value: Json) -> str:
+def shown_limit(name: str, value: Json) -> str:
     """A limit with its unit."""
     if name.endswith("timeout"):
         span = parse_duration(str(value))

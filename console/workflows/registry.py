@@ -78,6 +78,18 @@ def names(body: Mapping[str, Json]) -> frozenset[str]:
     return frozenset(name.partition(".")[0] for name in pinned if isinstance(name, str))
 
 
+def as_pinned(tools: Registry, body: Mapping[str, Json]) -> dict[str, ToolSpec]:
+    """A kept body's tools by their names in the catalogue, in the versions that it pins; without those that are gone."""
+    found = {}
+    for config in map(outline.config, outline.nodes(body.get("team"), "tool")):
+        if isinstance(config.get("catalogue"), str):
+            try:
+                found[config["catalogue"]] = tools.get(config["catalogue"], config.get("version"))
+            except UnknownTool:
+                continue
+    return found
+
+
 def _specs(row: Tool) -> list[ToolSpec]:
     return list(_made(row.id, row.tenant_id, row.name, row.version, row.kind, json.dumps(row.config), _sealed(row)))
 

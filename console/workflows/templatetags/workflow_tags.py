@@ -19,6 +19,28 @@ def rollout_word(status: str) -> str:
     return _WORDS.get(status, status)
 
 
+_WAIVERS = {
+    "proposed": ("waits for consent", "wait"),
+    "in_force": ("in force", "machine"),
+    "expired": ("has run out", ""),
+    "lapsed": ("ran out without consent", ""),
+    "revoked": ("revoked", "harm"),
+    "declined": ("declined", "harm"),
+}
+
+
+@register.filter
+def waiver_word(state: str) -> str:
+    """The state of a waiver, for people."""
+    return _WAIVERS.get(state, (state, ""))[0]
+
+
+@register.filter
+def waiver_tone(state: str) -> str:
+    """Its colour: amber waits for a person, blue lets the machine go on, red is a refusal."""
+    return _WAIVERS.get(state, ("", ""))[1]
+
+
 @register.filter
 def figure(value: Any, name: str) -> str:
     """A figure of a canary with its unit."""
