@@ -128,6 +128,8 @@ def _pages(
                 "/workflows/import/",
                 "/workflows/talk/compare/?from=1&to=2",
                 "/workflows/talk/canary/",
+                "/workflows/talk/behaviour/",
+                "/workflows/refund-desk/waivers/",
                 "/workflows/talk/smoke/",
                 "/workflows/talk/hears/",
                 "/audit/",

@@ -10,6 +10,7 @@ import pytest
 from console.runs.models import Run
 from tests.agents.stage import agent, team
 from tests.approvals.desk import Desk
+from tests.workflows.waiving import waive
 from tests.world import World
 
 TEAM = team("RoundRobinGroupChat", agent("a"))
@@ -20,6 +21,11 @@ FORMS: dict[str, dict[str, str]] = {
     "/workflows/refund-desk/queue/": {"queue": "payments"},
     "/workflows/refund-desk/smoke/": {"do": "keep", "cases": '[{"name": "x", "input": "y"}]', "number": "2"},
     "/workflows/refund-desk/hears/": {"agent": "a", "filters": "[]", "context": "", "buffer_size": "3", "run": "x"},
+    "/workflows/refund-desk/oversight/": {
+        "revision": "2", "mode": "NEVER", "stage:a": "ALWAYS", "max_reviews": "3", "reason": "why",
+    },
+    "/workflows/refund-desk/waivers/": {"stage": "a", "risk_assessment": "x" * 60, "expires_at": "2027-01-01"},
+    "/workflows/refund-desk/waivers/{waiver}/": {"do": "revoke", "why": "why"},
     "/workflows/import/": {
         "document": json.dumps(TEAM), "step": "save", "name": "New", "workflow": "", "mode": "NEVER", "reason": "why",
         "map:x": "y",
@@ -45,17 +51,20 @@ def test_no_field_of_it_breaks_the_page(desk: Desk, world: World, path: str) -> 
     run = desk.start()
     with desk.house.scope():
         Run.objects.filter(pk=run.pk).update(status="completed", stop_reason="completed")
-    promote = str("hears" in path).lower()  # the page of what agents hear is about the current revision
+        waiver = waive(desk.workflow).pk
+    promote = str("hears" in path or "oversight" in path).lower()  # they are about the current revision
     desk.house.admin.api.post(f"/api/v1/workflows/refund-desk/revisions?promote={promote}", {"team": TEAM})
     client, form = world.northwind.admin.client, FORMS[path]
     client.raise_request_exception = False
     broken: list[Any] = []
     for field in form:
         for bad in BAD:
-            answer = client.post(path.format(run=run.pk), {**form, field: bad})
+            answer = client.post(path.format(run=run.pk, waiver=waiver), {**form, field: bad})
             broken += [(field, bad[:20])] if answer.status_code >= 500 else []
     for bad in BAD:
-        asked = dict.fromkeys(("revision", "workflow", "agent", "run", "filters", "type", "id", "after"), bad)
-        answer = client.get(path.format(run=run.pk), asked)
+        asked = dict.fromkeys(
+            ("revision", "workflow", "agent", "run", "filters", "type", "id", "after", "from", "to"), bad
+        )
+        answer = client.get(path.format(run=run.pk, waiver=waiver), asked)
         broken += [("?", bad[:20])] if answer.status_code >= 500 else []
     assert broken == []
