@@ -14,6 +14,7 @@ from console.workflows.oversight import meaning, says_never, where
 from console.workflows.registry import Registry
 
 Json = Any
+WORDING = 1  # raise it when ``paragraph`` says the same in other words: every contract is then written down anew
 
 
 class Waived(Protocol):

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import limits, registry, waived
-from console.workflows.behaviour import paragraph
+from console.workflows.behaviour import WORDING, paragraph
 from console.workflows.models import BehaviourContract, Revision, Workflow
 
 Json = Any
-LIMIT = 100  # workflows whose first contract one sweep writes
+LIMIT = 100  # workflows whose contracts one sweep writes anew
 
 
 def keep(workflow: Workflow, because: str) -> BehaviourContract | None:
@@ -24,14 +24,16 @@ def keep(workflow: Workflow, because: str) -> BehaviourContract | None:
 
     ``because`` is a sentence that says what changed it, with who did. Locks the workflow's row.
     """
-    rows = Workflow.objects.select_related("current").select_for_update(of=("self",))
-    locked = rows.get(pk=workflow.pk, tenant_id=workflow.tenant_id)
+    own = Workflow.objects.filter(pk=workflow.pk, tenant_id=workflow.tenant_id)
+    locked = own.select_related("current").select_for_update(of=("self",)).get()
     text = text_of(locked)
     if not text or locked.current is None:
         return None
     sha256 = digest(text)
     last = versions(locked).first()
     if last is not None and last.sha256 == sha256:
+        if locked.wording != WORDING:
+            own.update(wording=WORDING)
         return None
     number = last.number + 1 if last else 1
     kept = BehaviourContract.objects.create(
@@ -44,7 +46,7 @@ def keep(workflow: Workflow, because: str) -> BehaviourContract | None:
         because=because if len(because) <= 500 else f"{because[:499]}…",
         at=waived.now(),
     )
-    Workflow.objects.filter(pk=locked.pk, tenant_id=locked.tenant_id).update(contract=number)
+    own.update(contract=number, wording=WORDING)
     workflow.contract = number
     return kept
 
@@ -55,17 +57,20 @@ def keep_all(tenant_id: UUID, because: str) -> int:
     return sum(keep(workflow, because) is not None for workflow in rows)
 
 
-def begin() -> int:
-    """The first contract of workflows that are older than contracts are; how many. Call outside any scope."""
-    with system_scope("sweeping: workflows without a behaviour contract"):
-        rows = Workflow.objects.filter(contract=0, current__isnull=False)
-        found = list(rows.values_list("pk", "tenant_id")[:LIMIT])
-    for pk, tenant_id in found:
+def catch_up() -> int:
+    """The contracts of workflows that are older than contracts are, or than their words; how many. Call outside any scope."""
+    with system_scope("sweeping: behaviour contracts in older words"):
+        rows = Workflow.objects.filter(wording__lt=WORDING, current__isnull=False)
+        found = list(rows.values_list("pk", "tenant_id", "contract")[:LIMIT])
+    for pk, tenant_id, number in found:
         with tenant_scope(tenant_id):
             workflow = Workflow.objects.filter(pk=pk).first()
             if workflow is not None:
-                keep(workflow, "Sayso began to write down what teams may do.")
+                keep(workflow, _AGAIN if number else "Sayso began to write down what teams may do.")
     return len(found)
+
+
+_AGAIN = "Sayso says the same in other words since it was updated."
 
 
 def text_of(workflow: Workflow, revision: Revision | None = None) -> str:

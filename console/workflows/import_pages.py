@@ -27,7 +27,7 @@ Json = Any
 _MODES = {
     "TERMINATE": "the result, before it counts",
     "ALWAYS": "every message, and every action that is more than reading",
-    "NEVER": "only what tools and rules ask for",
+    "NEVER": "only what tools and rules ask for; it takes two admins, and is TERMINATE until then",
 }
 
 

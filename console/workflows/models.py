@@ -17,6 +17,7 @@ class Workflow(models.Model):
     queue = models.CharField(max_length=60, blank=True, default="")  # of its runs; blank: the tenant's
     current = models.ForeignKey("Revision", null=True, on_delete=models.PROTECT, related_name="+")
     contract = models.PositiveIntegerField(default=0)  # number of its last behaviour contract; 0: none is kept yet
+    wording = models.PositiveSmallIntegerField(default=0)  # of that contract; see behaviour.WORDING
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -24,7 +25,7 @@ class Workflow(models.Model):
             models.UniqueConstraint(fields=["tenant", "slug"], name="workflow_slug"),
             models.UniqueConstraint(fields=["tenant", "id"], name="workflow_in_tenant"),
         ]
-        indexes = [models.Index(fields=["id"], name="workflow_without_contract", condition=models.Q(contract=0))]
+        indexes = [models.Index(fields=["wording"], name="workflow_wording")]
 
     def __str__(self) -> str:
         return self.slug

@@ -112,12 +112,12 @@ def _shown(actor: Actor, workflow: Workflow) -> dict[str, Any]:
         "says_never": says_never(body),
         "missing": lacking(body, own, workflow.limits),
         "asked": [one for one in kept if one["state"] == "proposed"],
-        "kept": [one for one in kept if one["state"] != "proposed"],
+        "held_now": [one for one in kept if one["state"] == "in_force"],
+        "over": [one for one in kept if one["state"] not in ("proposed", "in_force")],
         "output_contract": body.get("output_contract"),
         "held": [
             (limits.NAMES[name], shown_limit(name, held[name])) for name in ("max_turns", "max_tokens", "max_cost")
         ],
-        "renews": any(one["state"] == "in_force" for one in kept),
         "behaviour": contracts.text_of(workflow),
         "typed": {},
         "shortest": deeds.SHORTEST,

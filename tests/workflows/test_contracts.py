@@ -10,7 +10,7 @@ import pytest
 
 from console.tenants import access
 from console.workflows import actions, contracts, tool_actions, waivers
-from console.workflows.behaviour import paragraph
+from console.workflows.behaviour import WORDING, paragraph
 from console.workflows.diff import words
 from console.workflows.models import BehaviourContract, Revision, Workflow
 from console.workflows.oversight import meaning
@@ -110,9 +110,24 @@ def test_stages_and_kinds_of_team() -> None:
 
 def test_workflows_older_than_contracts_get_their_first(world: World, clock: Clock) -> None:
     desk = make_desk(world.northwind)
-    assert contracts.begin() == 1 and contracts.begin() == 0
+    assert contracts.catch_up() == 1 and contracts.catch_up() == 0
     with world.northwind.scope():
         assert contracts.versions(desk.workflow)[0].because == "Sayso began to write down what teams may do."
+
+
+def test_new_words_are_written_down_by_the_sweep(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert contracts.catch_up() == 0
+    monkeypatch.setattr(contracts, "WORDING", 1000)
+    monkeypatch.setattr(contracts, "paragraph", lambda *_, **__: "It may do nothing.")
+    assert contracts.catch_up() == 1 and contracts.catch_up() == 0
+    assert [one.text for one in kept(team)][1:] == ["It may do nothing."]
+    assert kept(team)[-1].because == "Sayso says the same in other words since it was updated."
+
+
+def test_nobody_changes_the_words_without_raising_their_number(team: Team) -> None:
+    assert (WORDING, kept(team)[-1].sha256[:16]) == (1, "5547d1a223b8164e"), (
+        "raise behaviour.WORDING, and put both here"
+    )
 
 
 def test_what_is_too_long_is_cut_and_said_once(team: Team, clock: Clock) -> None:

@@ -49,9 +49,14 @@ class Migration(migrations.Migration):
             name="contract",
             field=models.PositiveIntegerField(default=0),
         ),
+        migrations.AddField(
+            model_name="workflow",
+            name="wording",
+            field=models.PositiveSmallIntegerField(default=0),
+        ),
         migrations.AddIndex(
             model_name="workflow",
-            index=models.Index(condition=models.Q(("contract", 0)), fields=["id"], name="workflow_without_contract"),
+            index=models.Index(fields=["wording"], name="workflow_wording"),
         ),
         migrations.AddField(
             model_name="behaviourcontract",
