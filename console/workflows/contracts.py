@@ -25,7 +25,7 @@ def keep(workflow: Workflow, because: str) -> BehaviourContract | None:
     ``because`` is a sentence that says what changed it, with who did. Locks the workflow's row.
     """
     own = Workflow.objects.filter(pk=workflow.pk, tenant_id=workflow.tenant_id)
-    locked = own.select_related("current").select_for_update(of=("self",)).get()
+    locked = own.select_related("current").select_for_update(of=("self",), no_key=True).get()
     text = text_of(locked)
     if not text or locked.current is None:
         return None
