@@ -17,7 +17,7 @@ from console.demo import personas
 from console.demo.documents import WORKFLOWS, DemoWorkflow
 from console.demo.reading import read
 from console.tenants.scopes import tenant_scope
-from console.workflows import catalogue
+from console.workflows import catalogue, waived
 from console.workflows.models import Revision, Workflow
 
 
@@ -89,6 +89,17 @@ def test_what_is_stored_for_the_import_is_a_revision_and_is_taken_away_again() -
     importing._forget(actor, workflow)
     with tenant_scope(actor.tenant):
         assert not Revision.objects.exists() and not Workflow.objects.exists()
+
+
+@pytest.mark.django_db
+def test_never_holds_where_nothing_but_measuring_happens() -> None:
+    actor = bench_actor()
+    for _ in range(2):  # again is the same waiver
+        workflow = resume._workflow(actor, "resume-4", 1, "default")
+        with tenant_scope(actor.tenant):
+            assert workflow.current is not None
+            assert waived.of_now(workflow, workflow.current.body) == {"mode": "NEVER"}
+            assert len(waived.in_force(workflow)) == 1
 
 
 demo = pytest.mark.parametrize("workflow", WORKFLOWS, ids=[workflow.slug for workflow in WORKFLOWS])
