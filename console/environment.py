@@ -71,6 +71,29 @@ def broker_url(url: str) -> str:
     return f"redis+socket://{parts.path}?virtual_host={number}"
 
 
+def mail(url: str, sender: str) -> dict[str, Any]:
+    """Django's settings of a mail server, ``smtp://user:password@host:587?tls=1`` or ``smtps://...``; without an address,
+    those of an installation that sends no mail. ``tls=1`` is STARTTLS. Raises ValueError."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("smtp", "smtps") or not parts.hostname):
+        raise ValueError("SAYSO_SMTP_URL: expected smtp://user:password@host:587?tls=1 or smtps://...")
+    if url and not ("@" in sender and sender.isprintable()):
+        raise ValueError("SAYSO_MAIL_FROM must be the address that mail comes from: it goes with SAYSO_SMTP_URL")
+    safe = parts.scheme == "smtps"
+    return {
+        "EMAIL_SET_UP": bool(url),
+        "EMAIL_BACKEND": f"django.core.mail.backends.{'smtp' if url else 'dummy'}.EmailBackend",
+        "EMAIL_HOST": parts.hostname or "",
+        "EMAIL_PORT": parts.port or (465 if safe else 25),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": safe,
+        "EMAIL_USE_TLS": dict(parse_qsl(parts.query)).get("tls") == "1" and not safe,
+        "EMAIL_TIMEOUT": 10,
+        "DEFAULT_FROM_EMAIL": sender or "sayso@localhost",
+    }
+
+
 def master_key(text: str) -> bytes:
     """The 32 bytes of a master key written in base64 (standard or URL-safe) or hexadecimal. Raises ValueError."""
     try:

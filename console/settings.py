@@ -25,6 +25,9 @@ try:
     if SAYSO_MASTER_KEY:
         environment.master_key(SAYSO_MASTER_KEY)
 
+    # Mail: without SAYSO_SMTP_URL none is sent, and pages say so.
+    globals().update(environment.mail(environment.read("SAYSO_SMTP_URL"), environment.read("SAYSO_MAIL_FROM")))
+
     # Connections are pooled where a process serves many requests at once (asgi.py and celery.py say how many).
     _POOL = int(os.environ.get("SAYSO_DB_POOL", "0"))
     _POOLED = {"pool": {"min_size": 1, "max_size": _POOL, "timeout": 10}} if _POOL else {}
@@ -193,11 +196,16 @@ LOGGING = {
         }
     },
     "filters": {"without_query": {"()": "console.logs.WithoutQuery"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "handlers": {
+        "nowhere": {"class": "logging.NullHandler"},
+        "stderr": {"class": "logging.StreamHandler", "formatter": "structured"},
+    },
     "root": {"handlers": ["stderr"], "level": os.environ.get("SAYSO_LOG_LEVEL", "INFO").upper()},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn.error": {"filters": ["without_query"]},
+        # Names addresses that hold tokens; what matters of it is in the log of the delivery (approvals/notices/chat.py).
+        "apprise": {"handlers": ["nowhere"], "propagate": False, "level": "INFO"},
         "autogen_core": {"level": "ERROR"},
         "autogen_agentchat": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},

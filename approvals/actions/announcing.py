@@ -13,6 +13,7 @@ from approvals import agenda, policy
 from approvals.actions import standing
 from approvals.actions.requests import hours_of, lock_run, plain, shown_for, tell, title_of
 from approvals.models import NEVER_DUE, PRESSING, ApprovalRequest
+from approvals.notices import events, outbox
 from console.durable.steps import Ask
 from console.runs.models import TERMINAL
 from console.tenants import crypto
@@ -69,6 +70,7 @@ def announce(run_id: UUID, ask: Ask, blocks: int = 1) -> ApprovalRequest | None:
     )
     if not standing.use(request):
         tell(request, run, ())
+        outbox.note(request, run, events.CREATED)
     return request
 
 

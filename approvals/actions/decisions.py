@@ -26,6 +26,7 @@ from approvals.actions.requests import (
 from approvals.arguments import first_fault
 from approvals.errors import AlreadyVoted, Changed, Invalid, TooLate
 from approvals.models import ApprovalRequest, RequestStatus, Vote
+from approvals.notices import events, outbox
 from approvals.words import Words, read
 from console.audit import log
 from console.durable.digest import digest as digest_of
@@ -247,6 +248,7 @@ def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words, votes: 
         kind=request.kind,
         tool=request.tool,
     )
+    outbox.note(request, run, events.DECIDED, by=actor.name)
     if words.verdict == "terminate":
         because = f": {words.reason}" if words.reason else "."
         end_locked(run, "cancelled", "terminated", f"{actor.name} terminated the run{because}")
@@ -294,6 +296,7 @@ def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) ->
         voided=True,
     )
     log.record(actor, "request.escalated", "request", request.pk, run=str(run.pk), group=request.group)
+    outbox.note(request, run, events.ESCALATED, by=actor.name)
     tell(request, run)
     return request
 

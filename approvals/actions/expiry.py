@@ -13,6 +13,7 @@ from approvals.actions.decisions import pass_on, settle
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import lock_run, tell
 from approvals.models import NEVER_DUE, ApprovalRequest, RequestStatus
+from approvals.notices import events, outbox
 from approvals.words import Words
 from console.audit import log
 from console.runs import actions as runs
@@ -61,13 +62,16 @@ def _attend(tenant_id: UUID, run_id: UUID, request_id: UUID) -> bool:
         if entry["do"] == "escalate":
             pass_on(request, entry, now)
             log.record(policy, "request.escalated", "request", request.pk, run=str(run.pk), group=request.group)
+            outbox.note(request, run, events.ESCALATED)
     if last == "expire":
         request.due_at = None
         pass_on(request, None, now)
         log.record(policy, "request.escalated", "request", request.pk, run=str(run.pk), why="due")
+        outbox.note(request, run, events.ESCALATED)
     reminders = [entry["part"] for entry in due if entry["do"] == "remind"]
     if reminders and last != "expire":
         log.record(policy, "request.reminded", "request", request.pk, run=str(run.pk), part=reminders[-1])
+        outbox.note(request, run, events.REMINDED)
     request.agenda, request.next_at = left, agenda.when(left[0]) if left else None
     request.falls = request.due_at or NEVER_DUE
     request.save(update_fields=["agenda", "next_at", "due_at", "falls"])
@@ -81,6 +85,7 @@ def _expire(policy: Actor, request: ApprovalRequest, run: Run) -> bool:
     words = Words(verdict, REASON, digest=request.digest)
     settle(request, RequestStatus.EXPIRED, words, timezone.now(), None, policy.name)
     log.record(policy, "request.expired", "request", request.pk, run=str(run.pk), verdict=verdict)
+    outbox.note(request, run, events.EXPIRED)
     if verdict == "terminate":
         end_locked(run, "failed", "expired", f"Nobody answered in time: {request.title}")
     else:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from approvals.actions.requests import lock_run, tell
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest, RequestStatus
+from approvals.notices import events, outbox
 from console.audit import log
 from console.runs import actions as runs
 from console.runs.models import TERMINAL, Run, Step
@@ -55,6 +56,7 @@ def finish_run(
     if not runs.finish(run, token, status, stop_reason, detail, result, totals):
         return False
     moot(run)
+    outbox.note(None, run, events.ENDED, status=str(status), stop_reason=str(stop_reason))
     return True
 
 
@@ -67,6 +69,7 @@ def end_locked(run: Run, status: str, stop_reason: str, detail: str) -> None:
     if not runs.finish(run, None, status, stop_reason, detail, None, used):
         raise RunOver(run)
     moot(run)
+    outbox.note(None, run, events.ENDED, status=str(status), stop_reason=str(stop_reason))
 
 
 def moot(run: Run) -> int:

@@ -1,0 +1,89 @@
+"""The outbox: what happened, written in the transaction in which it did.
+
+Every transition of a request pays for this, so it is one statement, and writes nothing where nobody listens.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from django.db import connection
+from django.utils import timezone
+
+from approvals.notices import events
+
+if TYPE_CHECKING:
+    from approvals.models import ApprovalRequest
+    from console.runs.models import Run
+
+
+def note(request: ApprovalRequest | None, run: Run, event: str, **extra: Any) -> None:
+    """Say that ``event`` (one of events.EVENTS) happened to ``request``, or to ``run`` alone. ``extra`` is JSON without
+    content of the run. Call inside the transaction and the scope of the change."""
+    if run.smoke_test_id is not None:
+        return  # nobody is asked in a smoke test, and nobody waits for it
+    facts = {**facts_of(request, run), **extra}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _NOTE,
+            {
+                "id": uuid4(),
+                "tenant": run.tenant_id,
+                "event": event,
+                "request": request.pk if request is not None else None,
+                "run": run.pk,
+                "facts": json.dumps(facts),
+                "now": timezone.now(),
+                "listed": json.dumps([event]),
+                "wants": _wanted(event),
+            },
+        )
+
+
+def facts_of(request: ApprovalRequest | None, run: Run) -> dict[str, Any]:
+    """What a notice says, as it stands at that moment: ids, names and states; no title, no argument, no words."""
+    about = {"run": str(run.pk), "workflow": run.workflow.slug, "workflow_name": run.workflow.name}
+    if request is None:
+        return about
+    return {
+        "id": str(request.pk),
+        **about,
+        "kind": request.kind,
+        "agent": request.agent,
+        "tool": request.tool,
+        "risk": request.risk,
+        "status": request.status,
+        "verdict": request.verdict,
+        "group": group_of(request),
+        "approvers": request.approvers,
+        "due_at": _iso(request.due_at),
+        "on_expiry": request.on_expiry,
+    }
+
+
+def group_of(request: ApprovalRequest) -> str:
+    """The name of the group that is asked, or an empty text: all reviewers."""
+    return getattr(request, "group", "") or ""
+
+
+def _wanted(event: str) -> list[str]:
+    if event in events.URGENT:
+        return ["all", "urgent"]
+    return ["all"] if event in events.WAITING else []
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
+_NOTE = """
+    INSERT INTO approvals_notice (id, tenant_id, event, request_id, run_id, facts, created_at)
+    SELECT %(id)s, %(tenant)s, %(event)s, %(request)s, %(run)s, %(facts)s::jsonb, %(now)s
+    WHERE EXISTS (SELECT 1 FROM approvals_channel c
+                  WHERE c.tenant_id = %(tenant)s AND c.active AND c.events @> %(listed)s::jsonb)
+       OR EXISTS (SELECT 1 FROM approvals_subscription s
+                  WHERE s.tenant_id = %(tenant)s AND s.wants = ANY(%(wants)s))
+"""
