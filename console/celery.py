@@ -25,6 +25,11 @@ app.conf.beat_schedule = {
         "schedule": 1.0,  # seconds
         "options": {"expires": 5.0},  # sweeps do not pile up while no worker looks
     },
+    "deliver": {
+        "task": "console.worker.deliver",
+        "schedule": 1.0,
+        "options": {"expires": 5.0},
+    },
     "prune": {
         "task": "console.worker.prune",
         "schedule": 600.0,

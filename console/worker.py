@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sys
 import threading
 from concurrent.futures import Future
 from typing import Any
 
 from celery import signals
+from django.utils import timezone
 
+from approvals.notices import spreading
+from approvals.notices.sending import Sender
+from approvals.notices.transports import Network
 from console import idempotency, startup, sweeper
 from console.celery import app
 from console.hosting.host import SLOTS, Host
@@ -23,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _host: Host | None = None
 _sweeping: Future[int] | None = None
+_sender: Sender | None = None
+_sending: threading.Thread | None = None
 _lock = threading.Lock()
 
 
@@ -50,6 +57,32 @@ def sweep() -> None:
             _sweeping = host().database.submit(_sweep)
 
 
+@app.task(name="console.worker.deliver", ignore_result=True)
+def deliver() -> None:
+    """Tell people and programs outside; see approvals.notices. Skipped while the round before it is under way.
+
+    On a thread of its own, which borrows the database's only to claim and to record: a mail server that hangs holds up
+    no run and no sweep. A daemon, so that it holds up no shutdown either: what it had is sent again.
+    """
+    global _sender, _sending
+    with _lock:
+        if _sender is None:
+            run = host().database.submit
+            _sender = Sender(
+                Network(), timezone.now, random.random, lambda work, *given: run(lambda: work(*given)).result()
+            )
+        if _sending is None or not _sending.is_alive():
+            _sending = threading.Thread(target=_deliver, args=(_sender,), name="notices", daemon=True)
+            _sending.start()
+
+
+def _deliver(sender: Sender) -> None:
+    try:
+        sender.round()
+    except Exception:
+        log.exception("a round of deliveries failed; the next one follows in a second")
+
+
 @app.task(name="console.worker.prune", ignore_result=True)
 def prune() -> None:
     """Delete what is kept for a day only; see console.idempotency."""
@@ -58,9 +91,9 @@ def prune() -> None:
 
 def _prune() -> int:
     try:
-        return idempotency.prune()
+        return idempotency.prune() + spreading.prune(timezone.now())
     except Exception:
-        log.exception("old idempotency records could not be deleted; the next try follows in minutes")
+        log.exception("old idempotency records or notices could not be deleted; the next try follows in minutes")
         return 0
 
 
@@ -94,6 +127,8 @@ def _begin(sender: Any = None, **_: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def _leave(**_: Any) -> None:
+    if _sender is not None:
+        _sender.stopped = True
     if _host is not None:
         _host.leave()
 

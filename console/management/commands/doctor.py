@@ -14,6 +14,7 @@ from django.db.models import Model
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from approvals.notices.doctoring import reached
 from console import environment, health, queues
 from console.celery import app
 from console.tenants import roles
@@ -77,13 +78,16 @@ CHECKS: dict[str, Callable[[], str]] = {
     "role": _role,
     "migrations": _migrations,
     "queues": _queues,
+    "notices": reached,
     "keys": _keys,
     "clock": _clock,
 }
 
 
 class Command(BaseCommand):
-    help = "Check the database, its role and migrations, the broker, the workers, their queues, the keys and the clock."
+    help = (
+        "Check the database, its role and migrations, the broker, the workers, queues, notices, the keys and the clock."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: Any) -> None:
