@@ -27,6 +27,7 @@ from ninja.security import HttpBearer
 from approvals import reading
 from approvals.actions import Conflict, Invalid, TooLate
 from approvals.api import router as approvals
+from approvals.notices.api import router as channels
 from approvals.rules_api import router as rules
 from console import openapi
 from console.paging import BadCursor
@@ -143,7 +144,7 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, rules, workflows, waivers, smoke_tests, tools, tenants, people):
+for each in (runs, approvals, rules, channels, workflows, waivers, smoke_tests, tools, tenants, people):
     api.add_router("", each)
 
 

@@ -13,6 +13,7 @@ from django.test import Client
 
 from approvals import actions as approvals
 from approvals.models import ApprovalRequest
+from approvals.notices.models import Delivery
 from console.runs import smoke
 from console.runs.models import Run
 from console.workflows.models import Workflow
@@ -27,6 +28,7 @@ UUID = "7a4e5bd4-2f3c-4a0e-9a39-0f6fd1b7d3f1"
 
 ALL = {"reviewer", "operator", "admin"}
 SMS = {"kind": "http", "url": "https://sms.example.com/send", "schema": {"type": "object"}, "effect": "neither"}
+HOOK = {"kind": "webhook", "address": "https://8.8.8.8/hook", "events": ["request.created"]}
 
 # (method, address, roles that may, a body that is right)
 CALLS: list[tuple[str, str, set[str], Any]] = [
@@ -106,6 +108,14 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "groups/payers", ALL, None),
     ("put", "groups/payers", {"admin"}, {"description": "Who pays.", "members": ["reviewer.northwind"]}),
     ("delete", "groups/payers", {"admin"}, None),
+    ("get", "channels", {"admin"}, None),
+    ("get", "channels/hook", {"admin"}, None),
+    ("put", "channels/hook", {"admin"}, HOOK),
+    ("post", "channels/hook/secret", {"admin"}, None),
+    ("post", "channels/hook/test", {"admin"}, None),
+    ("get", "channels/hook/deliveries", {"admin"}, None),
+    ("post", "deliveries/{delivery}/redeliver", {"admin"}, None),
+    ("delete", "channels/hook", {"admin"}, None),
     ("get", "me", ALL, None),
 ]
 NAMED = [pytest.param(*call, id=f"{call[0]} {call[1]}") for call in CALLS]
@@ -114,7 +124,7 @@ OBJECTS = [
     for call in CALLS
     if ("{" in call[1] or "/" in call[1]) and not re.search("topics|versions|approvals/decisions", call[1])
 ]  # they are nobody's
-OWN = ("credentials/default", "tools/send_sms", "groups/payers")  # what a PUT makes for whoever puts it
+OWN = ("credentials/default", "tools/send_sms", "groups/payers", "channels/hook")  # what a PUT makes for whoever puts it
 
 
 @pytest.fixture
@@ -127,12 +137,15 @@ def place(desk: Desk) -> dict[str, str]:
     saved = house.admin.api.put("/api/v1/credentials/default", {"provider": "openai", "api_key": "sk-secret"})
     assert saved.status_code == 200
     assert house.admin.api.put("/api/v1/groups/payers").status_code == 200
+    assert house.admin.api.put("/api/v1/channels/hook", HOOK).status_code == 200
+    sent = house.admin.api.post("/api/v1/channels/hook/test").json()["id"]
     with house.scope():
+        Delivery.objects.update(status="dead", attempts=9)
         standing = approvals.grant(
             house.reviewer.actor, request.pk, scope="run", same="call", expires_at=SOON, reason="tests"
         )
     ids = {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk), "standing": str(standing.pk)}
-    return {**ids, "type": "support_ticket", "test": UUID, "waiver": UUID}
+    return {**ids, "type": "support_ticket", "test": UUID, "waiver": UUID, "delivery": sent}
 
 
 @pytest.fixture
