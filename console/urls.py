@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from approvals import hand_pages, run_pages
 from approvals import pages as queue_pages
+from approvals.notices import pages as notice_pages
 from console.api import api
 from console.health import healthz, readyz
 from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
@@ -76,5 +77,11 @@ urlpatterns = [
     path("standing/<uuid:standing_id>/", hand_pages.uses, name="standing-uses"),
     path("hours/", hand_pages.hours, name="hours"),
     path("routing/", limit_pages.queue_form, name="routing"),
+    path("channels/", notice_pages.channels, name="channels"),
+    path("channels/<str:name>/", notice_pages.channel, name="channel"),
+    path("channels/<str:name>/do/", notice_pages.do, name="channel-do"),
+    path("deliveries/<uuid:key>/", notice_pages.delivery, name="delivery"),
+    path("deliveries/<uuid:key>/redeliver/", notice_pages.redeliver, name="delivery-redeliver"),
+    path("you/", notice_pages.you, name="you"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]
