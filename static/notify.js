@@ -9,6 +9,8 @@
   if (!box || !list && !box.hasAttribute("data-always")) return;
   const button = box.querySelector("button"), said = box.querySelector("[data-said]");
 
+  let clicked = false;
+
   function chosen() {
     try { return localStorage.getItem(KEY) === "yes"; } catch (refused) { return false; }
   }
@@ -19,7 +21,8 @@
   function on() { return can() && chosen() && Notification.permission === "granted"; }
 
   function show() {
-    box.hidden = false;
+    // On the queue it takes no room any more once it is settled; "What I am told" keeps it.
+    box.hidden = !box.hasAttribute("data-always") && (on() || !can() || Notification.permission === "denied") && !clicked;
     button.hidden = !can() || Notification.permission === "denied";
     button.textContent = on() ? "Stop telling me in this browser" : "Tell me in this browser";
     button.setAttribute("aria-pressed", on() ? "true" : "false");
@@ -31,6 +34,7 @@
   }
 
   button.addEventListener("click", function () {
+    clicked = true;
     if (on()) { choose(false); show(); return; }
     Notification.requestPermission().then(function (answer) {
       choose(answer === "granted");
