@@ -27,6 +27,12 @@ _KINDS = {
     "final": "A result",
     "in_doubt": "A call of which nobody knows whether it happened",
 }
+_WHY = {
+    "message": "the workflow has a person look at what this agent says",
+    "question": "the team needs an answer to go on",
+    "final": "the workflow has a person look at its results",
+    "in_doubt": "only a person can find out",
+}
 _DATA = ("id", "run", "workflow", "kind", "agent", "tool", "risk", "status", "verdict", "group", "due_at")
 _RUN_DATA = ("run", "workflow", "status", "stop_reason")
 SUBJECT = 150  # characters
@@ -121,7 +127,7 @@ def _by(facts: Mapping[str, Any]) -> str:
 def _why(about: About) -> str:
     if about.rule:
         return f"Why: the rule “{harmless(about.rule)}” asks for a person."
-    return "Why: the workflow does not let its agents do this alone."
+    return f"Why: {_WHY.get(str(about.facts.get('kind')), 'the workflow does not let its agents do this alone')}."
 
 
 def _whom(facts: Mapping[str, Any]) -> str:

@@ -12,12 +12,13 @@ from django.utils import timezone
 
 from approvals.errors import Conflict
 from approvals.notices import actions, chat, outbox, spreading, words
+from approvals.notices.events import EVENTS, WAITING
 from approvals.notices.models import Delivery
 from approvals.notices.transports import Network
 from console import environment
 from console.runs.models import Run
 from console.tenants import actions as tenant_actions
-from tests.approvals.desk import Desk, refund
+from tests.approvals.desk import Desk, asking, refund
 from tests.approvals.notices.carrier import Post, Receiver
 from tests.approvals.notices.conftest import make
 from tests.world import Member
@@ -112,6 +113,18 @@ def test_without_a_mail_server_nothing_is_queued(desk: Desk, settings: Any, post
         actions.test(desk.house.admin.actor, "people")
     assert "not set up" in desk.house.admin.client.get("/channels/").content.decode()
     assert "not set up" in desk.house.reviewer.client.get("/you/").content.decode()
+
+
+@pytest.mark.parametrize("kind", ["tool", "message", "question", "final", "in_doubt"])
+@pytest.mark.parametrize("event", list(EVENTS))
+def test_every_letter_is_whole(desk: Desk, kind: str, event: str) -> None:
+    run, [request] = desk.waiting(refund() if kind == "tool" else asking(kind, question="Which one?"))
+    facts = outbox.facts_of(None if event == "run.ended" else request, desk.now(run))
+    subject, text = words.letter(words.About(event, timezone.now(), {**facts, "status": "completed"}))
+    assert subject.startswith("Refund desk: ") and len(subject) < words.SUBJECT
+    assert text.splitlines()[-1].startswith("Look at it: https://sayso.example.com/")
+    assert "None" not in text and "Which" not in text
+    assert ("Why: " in text) == (event in WAITING)
 
 
 def test_agents_words_are_harmless() -> None:
