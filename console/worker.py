@@ -80,7 +80,8 @@ def _deliver(sender: Sender) -> None:
     try:
         sender.round()
     except Exception:
-        log.exception("a round of deliveries failed; the next one follows in a second")
+        if not sender.stopped:  # else the process ends, and so did its database threads: another sends it again
+            log.exception("a round of deliveries failed; the next one follows in a second")
 
 
 @app.task(name="console.worker.prune", ignore_result=True)
