@@ -7,10 +7,10 @@ from django.db import models
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
+from approvals.notices import models as notices  # noqa: F401 - Django looks for an app's tables here
+
 NEVER_DUE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts after every date
 PRESSING = {"high": 0, "medium": 1, "low": 2}  # anything else is 3
-
-from approvals.notices import models as notices  # noqa: F401 - Django looks for an app's tables here
 
 
 class RequestKind(models.TextChoices):

@@ -33,7 +33,7 @@ from console.durable.digest import digest as digest_of
 from console.durable.steps import Ask, Decision, Verdict
 from console.runs import actions as runs
 from console.runs.models import Run
-from console.tenants import access, crypto
+from console.tenants import access, crypto, groups
 from console.tenants.access import Actor
 from console.workflows.models import Revision
 
@@ -103,13 +103,22 @@ def decide(
         words, request = _edit(request, run, words)
     votes = _vote(actor, request, votes, words)
     claims.drop(request)
+    instead_of = groups.standing_in(actor, request.group) if request.group else []
     if words.verdict in ("approve", "edit"):
         if len({vote.voter_id for vote in votes}) < request.approvers:
-            log.record(actor, "request.voted", "request", request.pk, verdict=words.verdict, run=str(run.pk))
+            log.record(
+                actor,
+                "request.voted",
+                "request",
+                request.pk,
+                verdict=words.verdict,
+                run=str(run.pk),
+                **_for(instead_of),
+            )
             tell(request, run, votes)
             return request
         words = _agreed(words, votes)
-    _win(actor, request, run, words, votes)
+    _win(actor, request, run, words, votes, instead_of)
     return request
 
 
@@ -234,7 +243,19 @@ def _agreed(words: Words, votes: Sequence[Vote]) -> Words:
     return replace(words, reason=reason)
 
 
-def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words, votes: Sequence[Vote]) -> None:
+def _for(absent: Sequence[str]) -> dict[str, Json]:
+    """For whom somebody decided who stands in, for the record."""
+    return {"stands_in_for": list(absent)} if absent else {}
+
+
+def _win(
+    actor: Actor,
+    request: ApprovalRequest,
+    run: Run,
+    words: Words,
+    votes: Sequence[Vote],
+    instead_of: Sequence[str] = (),
+) -> None:
     """Settle the request for good and make its run ready, or end it."""
     settle(request, RequestStatus.DECIDED, words, timezone.now(), actor.id, actor.name)
     log.record(
@@ -247,6 +268,7 @@ def _win(actor: Actor, request: ApprovalRequest, run: Run, words: Words, votes: 
         run=str(run.pk),
         kind=request.kind,
         tool=request.tool,
+        **_for(instead_of),
     )
     outbox.note(request, run, events.DECIDED, by=actor.name)
     if words.verdict == "terminate":

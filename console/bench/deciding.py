@@ -72,8 +72,8 @@ def _decide(tokens: list[str], keys: list[UUID]) -> tuple[list[tuple[int, float]
     shares = random.Random(SEED)  # noqa: S311  # an order, not a secret
     lists: list[list[UUID]] = [[] for _ in tokens]
     for key in keys:
-        for client in shares.sample(range(len(tokens)), TRIES):
-            lists[client].append(key)
+        for place in shares.sample(range(len(tokens)), TRIES):
+            lists[place].append(key)
     barrier = threading.Barrier(len(tokens))
     answers: list[list[tuple[int, float]]] = [[] for _ in tokens]
     faults: list[BaseException] = []

@@ -75,7 +75,7 @@ def _pages(cookies: dict[str, str], template: UUID) -> dict[str, list[float]]:
             "count": "/queue/?part=say",
             "card": f"/queue/{template}/",
         }
-        return {name: _timed(lambda path=path: http.get(path).raise_for_status()) for name, path in paths.items()}
+        return {name: _timed(lambda: http.get(path).raise_for_status()) for name, path in paths.items()}  # noqa: B023
 
 
 def _timed(deed: Callable[[], object]) -> list[float]:

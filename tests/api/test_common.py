@@ -124,7 +124,12 @@ OBJECTS = [
     for call in CALLS
     if ("{" in call[1] or "/" in call[1]) and not re.search("topics|versions|approvals/decisions", call[1])
 ]  # they are nobody's
-OWN = ("credentials/default", "tools/send_sms", "groups/payers", "channels/hook")  # what a PUT makes for whoever puts it
+OWN = (
+    "credentials/default",
+    "tools/send_sms",
+    "groups/payers",
+    "channels/hook",
+)  # what a PUT makes for whoever puts it
 
 
 @pytest.fixture
