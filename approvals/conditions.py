@@ -36,6 +36,7 @@ _TEXTS = re.compile(
     r"""(?P<raw>[bB]?[rR][bB]?)?(?P<quote>'''|\"\"\"|'|")""",
 )
 _MATCHES = re.compile(r"\bmatches\s*\(")
+_SYNTAX = re.compile(r"ERROR: <input>:\d+:(?P<column>\d+): (?:Syntax error: )?(?P<what>.+)")
 _COUNTED = re.compile(r"\{\s*(\d+)?\s*(?:,\s*(\d+)?\s*)?\}")
 
 
@@ -70,6 +71,12 @@ def compiled(when: str) -> Condition:
 def _parse(when: str) -> cel.Program:
     try:
         return cel.compile(when)
+    except ValueError as error:
+        found = _SYNTAX.search(str(error))
+        if found is None:
+            raise
+        what = found["what"].partition(" expecting ")[0].replace("'<EOF>'", "the end").replace("<EOF>", "the end")
+        raise ValueError(f"cannot be read at character {found['column']}: {what[:1].lower()}{what[1:]}") from None
     except Exception:
         raise
     except BaseException as error:  # a panic of the library is no Exception

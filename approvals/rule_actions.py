@@ -37,8 +37,9 @@ def checked(rules: Json) -> list[Json]:
 
 
 @transaction.atomic
-def put_rules(actor: Actor, rules: Json, reason: Json = "") -> tuple[RuleSet, list[Finding]]:
-    """Make the next version of the tenant's own rules, which holds from the next call of any run on.
+def put_rules(actor: Actor, rules: Json, reason: Json = "", *, of: int | None = None) -> tuple[RuleSet, list[Finding]]:
+    """Make the next version of the tenant's own rules, which holds from the next call of any run on. ``of`` is the number
+    of the version that was looked at (0: none): if another holds by now, nothing is made.
 
     Returns it with what else is to be said. Raises Forbidden (admins configure), Invalid, and Refused.
     """
@@ -52,6 +53,8 @@ def put_rules(actor: Actor, rules: Json, reason: Json = "") -> tuple[RuleSet, li
     # One after the other: numbers are dense, and each is somebody's.
     Tenant.objects.select_for_update(no_key=True).get(pk=actor.tenant.pk)
     last = access.all(RuleSet, actor).aggregate(last=Max("number"))["last"] or 0
+    if of is not None and of != last:
+        raise Invalid("version", f"{of} is not the current one any more: {last} is, so look again")
     made = RuleSet.objects.create(
         tenant=actor.tenant, number=last + 1, rules=listed, author_name=actor.name[:200], reason=reason.strip()
     )

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from approvals import hand_pages, run_pages
 from approvals import pages as queue_pages
+from approvals import rule_pages
 from approvals.notices import pages as notice_pages
 from console.api import api
 from console.health import healthz, readyz
@@ -65,6 +66,8 @@ urlpatterns = [
     path("workflows/<slug:slug>/behaviour/", contract_pages.behaviour, name="workflow-behaviour"),
     path("workflows/<slug:slug>/behaviour.txt", contract_pages.export, name="workflow-behaviour-text"),
     path("workflows/<slug:slug>/", workflow_pages.workflow, name="workflow"),
+    path("workflows/<slug:slug>/rules/", rule_pages.rules, name="workflow-rules"),
+    path("rules/", rule_pages.rules, name="rules"),
     path("tools/", tool_pages.tools, name="tools"),
     path("tools/<str:name>/", tool_pages.switch, name="tool-switch"),
     path("credentials/", tenant_pages.credentials, name="credentials"),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from django.utils.dateparse import parse_duration
+
 from console.durable.steps import Safety
 from console.workflows.catalogue import UnknownTool
 from console.workflows.limits import size
@@ -98,7 +100,7 @@ def behaviour(body: Mapping[str, Json], tools: Registry) -> list[str]:
     says = [_first(asks, always, alone)]
     if alone:
         says.append(f"Without a person it may use {_list(alone)}.")
-    says += [_rule(rule) for rule in body.get("rules") or []]
+    says += [rule_sentences(rule) for rule in body.get("rules") or []]
     says.append(_oversight(body.get("oversight") or {}))
     stages = (body.get("oversight") or {}).get("stages") or {}
     says += [f"{agent}: {_STAGE[mode]}" for agent, mode in stages.items() if mode in _STAGE]
@@ -161,20 +163,78 @@ def _tools(node: Json, agent: str) -> Iterator[tuple[str, Mapping[str, Json]]]:
             yield from _tools(value, agent)
 
 
-def _rule(rule: Mapping[str, Json]) -> str:
+def rule_sentences(rule: Mapping[str, Json]) -> str:
+    """A checked rule of a list, in plain words: whom it speaks of, what happens then, and what if nobody answers."""
     match = rule.get("match") or {}
     tool, agent = match.get("tool", "*"), match.get("agent", "*")
     what = "any tool" if tool == "*" else f"{tool}"
-    who = "" if agent == "*" else f" by {agent}"
+    risk = match.get("risk") or []
+    risks = [risk] if isinstance(risk, str) else list(risk)
+    if risks:
+        what += f" of {_either(risks)} risk"
+    if agent != "*":
+        what += f" by {agent}"
+    if match.get("topic_source", "*") != "*":
+        what += f" in runs from {match['topic_source'] or 'no topic source'}"
+    if match.get("classification", "*") != "*":
+        what += f" in runs classified {match['classification'] or 'not at all'}"
     when = f" when {rule['when']}" if rule.get("when") else ""
     if rule.get("effect") == "allow":
-        return f"{what}{who} may run without a person{when}."
+        return f"{what} may run without a person{when}."
     if rule.get("effect") == "deny":
-        return f"{what}{who} is refused{when}."
+        return f"{what} is refused{when}."
     approvers = rule.get("approvers") or 1
     people = "a person" if approvers == 1 else f"{approvers} people"
     group = f" of {rule['group']}" if rule.get("group") else ""
-    return f"{what}{who} asks {people}{group}{when}."
+    return " ".join([f"{what} asks {people}{group}{when}.", *_demands(rule), *_time(rule)])
+
+
+def _demands(rule: Mapping[str, Json]) -> Iterator[str]:
+    verdicts = rule.get("verdicts") or []
+    if verdicts:
+        yield f"They may {_either([_VERDICTS.get(each, each) for each in verdicts])}."
+    if rule.get("second_for_edit"):
+        yield "An edit takes a second person."
+    if rule.get("standing") is False:
+        yield "No standing approval covers it."
+
+
+def _time(rule: Mapping[str, Json]) -> Iterator[str]:
+    steps = [f"after {_span(step['after'])} {step['group']} is asked, too" for step in rule.get("escalation") or []]
+    if rule.get("expires_in"):
+        steps.append(f"after {_span(rule['expires_in'])} {_EXPIRY[rule.get('on_expiry') or 'reject']}")
+    if steps:
+        hours = " Business hours count." if rule.get("hours") == "business" else ""
+        yield f"Without an answer, {_list(steps)}.{hours}"
+
+
+_VERDICTS = {"edit": "edit it", "terminate": "end the run"}
+_EXPIRY = {
+    "reject": "it is rejected",
+    "terminate": "the run ends",
+    "escalate": "it is escalated",
+    "approve": "it goes ahead if it only reads, and is rejected if it does more",
+}
+
+
+def _span(text: str) -> str:
+    """An ISO 8601 duration in words."""
+    if text.endswith("W"):
+        return _count(int(text[1:-1]), "week")
+    found = parse_duration(text)
+    if found is None:
+        return text
+    hours, rest = divmod(found.seconds, 3600)
+    parts = ((found.days, "day"), (hours, "hour"), (rest // 60, "minute"), (rest % 60, "second"))
+    return " ".join(_count(number, unit) for number, unit in parts if number) or text
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def _either(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _oversight(oversight: Mapping[str, Json]) -> str:
