@@ -75,7 +75,7 @@ def _parse(when: str) -> cel.Program:
         found = _SYNTAX.search(str(error))
         if found is None:
             raise
-        what = found["what"].partition(" expecting ")[0].replace("'<EOF>'", "the end").replace("<EOF>", "the end")
+        what = "it ends too early" if "<EOF>" in found["what"] else found["what"].partition(" expecting ")[0]
         raise ValueError(f"cannot be read at character {found['column']}: {what[:1].lower()}{what[1:]}") from None
     except Exception:
         raise
