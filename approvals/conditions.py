@@ -26,12 +26,17 @@ MAX_LOOPS = 3
 MAX_NODES = 10_000  # values in all that a condition sees
 MAX_TEXT = 1_000_000  # characters in it
 MAX_LOOPED = 500  # entries of the longest list or object, where a condition loops; fewer where it adds lists up
+MAX_LOOPED_NODES = 4_000_000  # values times entries, times the parts of lists that are written out
 MAX_LOOPED_TEXT = 20_000_000  # characters times entries
+MAX_BUILT = 1_000_000  # values that map and filter copy: they copy the whole list for each of its entries
+MAX_ADDED = 1_000_000  # values that sums copy: a + b + c copies a twice
+MAX_ADDED_TEXT = 50_000_000  # and characters
 MAX_MATCHED = 64_000  # characters, where a condition matches a pattern
 MAX_REPEATS = 50  # that a pattern may count in all
 BUDGET = 0.25  # seconds of CPU that all conditions of a list may take for one call
 
 _LOOPS = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
+_BUILDS = re.compile(r"\.\s*(?:map|filter)\s*\(")
 _TEXTS = re.compile(
     r"""(?P<raw>[bB]?[rR][bB]?)?(?P<quote>'''|\"\"\"|'|")""",
 )
@@ -51,7 +56,9 @@ class Condition:
     text: str
     program: cel.Program
     loops: int
+    builds: int  # loops that make a list
     adds: int
+    parts: int  # commas and brackets: what may copy a value into a list that is written out
     matches: int
 
 
@@ -64,8 +71,12 @@ def compiled(when: str) -> Condition:
     loops = _loops(bare)
     patterns = len(_MATCHES.findall(bare))
     if patterns:
-        _check_patterns(bare, texts, loops > 0)
-    return Condition(when, _parse(when), loops, bare.count("+"), patterns)
+        if loops:
+            # A pattern is made anew for each entry, which may take 30 ms.
+            raise TooMuch("has matches(...) beside a loop; use startsWith, endsWith or contains there")
+        _check_patterns(bare, texts)
+    builds = len(_BUILDS.findall(bare))
+    return Condition(when, _parse(when), loops, builds, bare.count("+"), sum(map(bare.count, ",[{")), patterns)
 
 
 def _parse(when: str) -> cel.Program:
@@ -127,7 +138,7 @@ def _loops(bare: str) -> int:
     return len(found)
 
 
-def _check_patterns(bare: str, texts: list[str], looped: bool) -> None:
+def _check_patterns(bare: str, texts: list[str]) -> None:
     """Patterns have to be written out, and may not repeat much."""
     before = 0
     for call in _MATCHES.finditer(bare):
@@ -141,8 +152,6 @@ def _check_patterns(bare: str, texts: list[str], looped: bool) -> None:
             total *= max(count, 1)
         if total > MAX_REPEATS:
             raise TooMuch(f"has a pattern that counts repetitions beyond {MAX_REPEATS}; use * or + instead")
-        if looped and len(texts[before]) > 200:
-            raise TooMuch("has a pattern of more than 200 characters beside a loop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +199,19 @@ def _bound(condition: Condition, size: _Size) -> None:
         raise TooMuch(f"there are more than {MAX_TEXT:,} characters in the call")
     if condition.matches and size.text > MAX_MATCHED:
         raise TooMuch(f"there are more than {MAX_MATCHED:,} characters to match a pattern with")
+    if condition.adds**2 * size.nodes > MAX_ADDED or condition.adds**2 * size.text > MAX_ADDED_TEXT:
+        raise TooMuch("the call is too large to add up that often")
     if condition.loops:
         looped = size.longest * (1 + condition.adds)
-        if looped > MAX_LOOPED or looped * size.text > MAX_LOOPED_TEXT:
-            raise TooMuch(f"the call has a list of {size.longest:,} entries, too many to loop over")
+        built = condition.builds * looped**2 * (1 + condition.parts) * size.nodes
+        too_much = (
+            looped > MAX_LOOPED
+            or looped * size.nodes * (1 + condition.parts) > MAX_LOOPED_NODES
+            or looped * size.text > MAX_LOOPED_TEXT
+            or built > MAX_BUILT
+        )
+        if too_much:
+            raise TooMuch(f"the call has a list of {size.longest:,} entries, too many for this loop")
 
 
 def _size(given: Mapping[str, Json]) -> _Size:

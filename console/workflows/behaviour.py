@@ -200,7 +200,7 @@ def _demands(rule: Mapping[str, Json]) -> Iterator[str]:
 
 
 def _time(rule: Mapping[str, Json]) -> Iterator[str]:
-    steps = [f"after {_span(step['after'])} {step['group']} is asked, too" for step in rule.get("escalation") or []]
+    steps = [f"after {_span(step['after'])} {step['group']} is asked too" for step in rule.get("escalation") or []]
     if rule.get("expires_in"):
         steps.append(f"after {_span(rule['expires_in'])} {_EXPIRY[rule.get('on_expiry') or 'reject']}")
     if steps:

@@ -171,6 +171,7 @@ def test_no_durations(text: Any) -> None:
         "arguments.text.matches('[a-z]{1,900}{1,4}x')",
         "matches(arguments.text, '((a{10}){10})')",
         "true || " * 150 + "true",
+        "arguments.items.all(x, x.matches('^a'))",
     ],
 )
 def test_what_could_take_for_ever_is_refused_and_requires(when: str) -> None:
@@ -182,7 +183,8 @@ def test_what_could_take_for_ever_is_refused_and_requires(when: str) -> None:
     "when",
     [
         "arguments.to.exists(x, !x.endsWith('@northwind.example'))",
-        "arguments.to.all(x, x != '.all(') && arguments.cc.all(x, x.matches('^[a-z]{2,10}@'))",
+        "arguments.to.all(x, x != '.all(') && arguments.cc.all(x, x.startsWith('a') || x.endsWith('.matches('))",
+        "arguments.cc == [] && arguments.sql.matches('^[a-z]{2,10} ')",
         "arguments.sql.matches(r'(?i)^\\s*select\\b') // reads only .all(x, .all(",
         "arguments.to.filter(x, x != '').map(x, x.size()).size() > 0",
     ],
@@ -200,6 +202,12 @@ def test_one_loop_and_a_written_pattern_are_fine(when: str) -> None:
         ("(arguments.items + arguments.items).all(x, x > 0)", {"items": [1] * 251}),
         ("arguments.items.all(x, arguments.text.contains('y'))", {"items": [1] * 300, "text": "x" * 100_000}),
         ("arguments.text.matches('^x')", {"text": "x" * 64_001}),
+        ("arguments.items.map(x, arguments.items).size() > 0", {"items": list(range(100))}),
+        ("arguments.items.map(x, [x, x, x, x, x, x, x, x, x]).size() > 0", {"items": list(range(60))}),
+        ("arguments.items.filter(x, x > 1).size() > 0", {"items": list(range(200))}),
+        (" + ".join(["arguments.text"] * 20) + " != ''", {"text": "x" * 500_000}),
+        (" + ".join(["arguments.items"] * 20) + " != []", {"items": list(range(9_000))}),
+        ("arguments.items.all(x, arguments.other[0] == x)", {"items": [1] * 400, "other": [[1] * 400] * 20}),
         ("arguments.text != ''", {"text": "x" * 1_000_001}),
         ("arguments.items != []", {"items": list(range(10_001))}),
     ],
