@@ -122,6 +122,7 @@ def _pages(
                 "/workflows/refund-desk/",
                 "/credentials/",
                 "/limits/",
+                "/rules/",
                 "/limits/talk/",
                 "/workflows/talk/",
                 "/tools/",

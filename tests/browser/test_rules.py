@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.api.test_workflows import TEAM
 from tests.approvals.desk import Desk, refund
 from tests.approvals.past import History
+from tests.browser.test_accessibility import faults
 from tests.world import World
 
 Visit = Callable[..., Page]
@@ -38,13 +39,22 @@ def test_a_rule_is_written_asked_about_and_saved(desk: Desk, world: World, visit
     expect(page.get_by_text("a draft, not saved")).to_be_visible()
     expect(page.get_by_role("link", name=run.short)).to_have_count(2)
 
+    assert faults(page) == []
+
     page.get_by_role("button", name="Change from 50").click()
     expect(page.get_by_label("Only when")).to_have_value("arguments.amount >= 50.0")
     page.get_by_label("Only when").fill("arguments.amount >= 80.0")
     page.get_by_role("button", name="Change it in the draft").click()
     page.get_by_role("button", name="Ask the past weeks").click()
     expect(page.get_by_role("status").get_by_text("1 would have gone another way")).to_be_visible()
+    page.get_by_label("Run", exact=True).select_option(str(run.pk))
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_role("heading", name="What these rules say of")).to_be_visible()
+    assert faults(page) == []
     page.get_by_label("Why").fill("somebody asked")
     page.get_by_role("button", name="Save as a new revision").click()
     expect(page.get_by_text("Saved as revision 3.")).to_be_visible()
     expect(page.get_by_text("any tool asks a person when arguments.amount >= 80.0.", exact=False)).to_be_visible()
+    page.goto("/rules/")
+    expect(page.get_by_role("heading", name="Rules", exact=True)).to_be_visible()
+    assert faults(page) == []

@@ -38,6 +38,16 @@ FORMS: dict[str, dict[str, str]] = {
     "/limits/": {"max_turns": "5", "max_cost_per_day": "1", "run_timeout": "PT1M"},
     "/limits/refund-desk/": {"max_turns": "5"},
     "/routing/": {"queue": "payments"},
+    "/rules/": {
+        "do": "save", "of": "0", "rules": "[]", "reason": "why", "weeks": "4", "rate": "45", "run": "",
+        "r:name": "new", "r:effect": "require", "r:tool": "*", "r:agent": "*", "r:topic_source": "*", "r:classification": "*",
+        "r:when": "true", "r:approvers": "2", "r:group": "g", "r:expires_in": "PT4H", "r:on_expiry": "reject",
+        "r:escalation": "PT1H leads", "r:place": "1", "r:at": "", "r:risk": "high", "r:verdicts": "reject",
+    },
+    "/workflows/refund-desk/rules/": {
+        "do": "backtest", "of": "1", "rules": "[]", "weeks": "4", "rate": "45", "run": "", "reason": "why",
+        "r:name": "", "r:at": "", "r:place": "",
+    },
     "/events/new/": {"type": "t", "id": "i", "source": "s", "data": "d", "as": "text"},
     "/credentials/": {"name": "x", "provider": "openai", "base_url": "", "api_key": "k", "region": "r", "zone": "z"},
     "/runs/{run}/keep/": {"name": "as it was"},
