@@ -4,9 +4,8 @@ from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 from django.views.generic import RedirectView
 
-from approvals import hand_pages, run_pages
+from approvals import hand_pages, rule_pages, run_pages
 from approvals import pages as queue_pages
-from approvals import rule_pages
 from approvals.notices import pages as notice_pages
 from console.api import api
 from console.health import healthz, readyz
