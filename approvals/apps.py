@@ -7,9 +7,13 @@ class ApprovalsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Workflows stand below approvals and cannot ask for rules by name; so we say how rules are checked. Imported
-        # here, where Django has its models.
+        # Workflows and tenants stand below approvals and cannot ask for rules by name; so we say how rules are checked,
+        # which a tenant has, and which groups are asked. Imported here, where Django has its models.
+        from approvals import rule_sets
         from approvals.checks import RulesCheck
-        from console.workflows import rules_check
+        from console.tenants import group_actions
+        from console.workflows import contracts, rules_check
 
         rules_check.use(RulesCheck())
+        contracts.use(rule_sets.listed)
+        group_actions.use(rule_sets.uses_of_group)

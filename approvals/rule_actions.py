@@ -15,7 +15,7 @@ from console.audit import log
 from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.models import Tenant
-from console.workflows import actions, rules_check
+from console.workflows import actions, contracts, rules_check
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Revision, Workflow
 
@@ -62,6 +62,7 @@ def put_rules(actor: Actor, rules: Json, reason: Json = "", *, of: int | None = 
         actor, "tenant.rules", "tenant", actor.tenant.id, number=made.number, reason=made.reason,
         names=[rule["name"] for rule in listed],
     )  # fmt: skip
+    contracts.keep_all(actor.tenant.id, f"{actor.name} made version {made.number} of the organisation's rules.")
     return made, findings
 
 

@@ -14,12 +14,11 @@ from approvals import backtest, rule_actions, rule_draft, rule_form, trials
 from approvals.models import RuleSet
 from approvals.rule_draft import Sheet
 from console.runs.models import Run
-from console.tenants import access
+from console.tenants import access, groups
 from console.tenants.access import Actor, actor_of
-from console.workflows import rules_check
-from console.workflows.behaviour import rule_sentences
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Revision, Workflow
+from console.workflows.rule_words import rule_sentences
 
 Json = Any
 TRIERS = ("operator", "admin")
@@ -119,7 +118,7 @@ def _about(actor: Actor, workflow: Workflow | None, request: HttpRequest) -> dic
         "reason": typed.get("reason", "")[:500],
         "saved": saved if saved.isdecimal() and len(saved) < 9 else "",
         "choices": rule_form.CHOICES,
-        "groups": rules_check.known_groups(actor.tenant.id) or [],
+        "groups": groups.names(actor.tenant.id),
         "versions": _versions(actor, workflow),
     }
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from django.utils.dateparse import parse_duration
-
 from console.durable.steps import Safety
 from console.workflows.catalogue import UnknownTool
 from console.workflows.limits import size
 from console.workflows.outline import kind
 from console.workflows.oversight import meaning, says_never, where
 from console.workflows.registry import Registry
+from console.workflows.rule_words import rule_sentences
 
 Json = Any
 WORDING = 1  # raise it when ``paragraph`` says the same in other words: every contract is then written down anew
@@ -39,18 +38,21 @@ def paragraph(
     oversight: Mapping[str, Json],
     limits: Mapping[str, Json],
     waivers: Sequence[Waived] = (),
+    rules: Sequence[Mapping[str, Json]] = (),
 ) -> str:
     """The behaviour contract of a revision: what it may do alone, what stops, who agrees, what is reviewed, what ends it.
 
     ``oversight`` is what holds, where ``body`` may say NEVER; ``limits`` are those of a run that starts now; ``waivers`` are
-    in force. It says nothing that changes by itself, so that the same words mean the same behaviour.
+    in force, and ``rules`` are the organisation's own. It says nothing that changes by itself, so that the same words mean
+    the same behaviour.
     """
     effective = {**body, "oversight": oversight}
     alone, asks, always = _sorted_tools(effective, tools)
     says = [_first(asks, always, alone)]
     if alone:
         says.append(f"Without a person it may use {_list(alone)}.")
-    says += [f"A call of {_rule(rule)}" for rule in body.get("rules") or []]
+    says += [f"A call of {rule_sentences(rule)}" for rule in body.get("rules") or []]
+    says += [f"By the organisation's own rules a call of {rule_sentences(rule)}" for rule in rules]
     reviews = oversight.get("max_reviews", 3)
     team = kind(body.get("team"))
     says.append(meaning(oversight.get("mode") or "TERMINATE", team, reviews=reviews))
@@ -161,80 +163,6 @@ def _tools(node: Json, agent: str) -> Iterator[tuple[str, Mapping[str, Json]]]:
     elif isinstance(node, list):
         for value in node:
             yield from _tools(value, agent)
-
-
-def rule_sentences(rule: Mapping[str, Json]) -> str:
-    """A checked rule of a list, in plain words: whom it speaks of, what happens then, and what if nobody answers."""
-    match = rule.get("match") or {}
-    tool, agent = match.get("tool", "*"), match.get("agent", "*")
-    what = "any tool" if tool == "*" else f"{tool}"
-    risk = match.get("risk") or []
-    risks = [risk] if isinstance(risk, str) else list(risk)
-    if risks:
-        what += f" of {_either(risks)} risk"
-    if agent != "*":
-        what += f" by {agent}"
-    if match.get("topic_source", "*") != "*":
-        what += f" in runs from {match['topic_source'] or 'no topic source'}"
-    if match.get("classification", "*") != "*":
-        what += f" in runs classified {match['classification'] or 'not at all'}"
-    when = f" when {rule['when']}" if rule.get("when") else ""
-    if rule.get("effect") == "allow":
-        return f"{what} may run without a person{when}."
-    if rule.get("effect") == "deny":
-        return f"{what} is refused{when}."
-    approvers = rule.get("approvers") or 1
-    people = "a person" if approvers == 1 else f"{approvers} people"
-    group = f" of {rule['group']}" if rule.get("group") else ""
-    return " ".join([f"{what} asks {people}{group}{when}.", *_demands(rule), *_time(rule)])
-
-
-def _demands(rule: Mapping[str, Json]) -> Iterator[str]:
-    verdicts = rule.get("verdicts") or []
-    if verdicts:
-        yield f"They may {_either([_VERDICTS.get(each, each) for each in verdicts])}."
-    if rule.get("second_for_edit"):
-        yield "An edit takes a second person."
-    if rule.get("standing") is False:
-        yield "No standing approval covers it."
-
-
-def _time(rule: Mapping[str, Json]) -> Iterator[str]:
-    steps = [f"after {_span(step['after'])} {step['group']} is asked too" for step in rule.get("escalation") or []]
-    if rule.get("expires_in"):
-        steps.append(f"after {_span(rule['expires_in'])} {_EXPIRY[rule.get('on_expiry') or 'reject']}")
-    if steps:
-        hours = " Business hours count." if rule.get("hours") == "business" else ""
-        yield f"Without an answer, {_list(steps)}.{hours}"
-
-
-_VERDICTS = {"edit": "edit it", "terminate": "end the run"}
-_EXPIRY = {
-    "reject": "it is rejected",
-    "terminate": "the run ends",
-    "escalate": "it is escalated",
-    "approve": "it goes ahead if it only reads, and is rejected if it does more",
-}
-
-
-def _span(text: str) -> str:
-    """An ISO 8601 duration in words."""
-    if text.endswith("W"):
-        return _count(int(text[1:-1]), "week")
-    found = parse_duration(text)
-    if found is None:
-        return text
-    hours, rest = divmod(found.seconds, 3600)
-    parts = ((found.days, "day"), (hours, "hour"), (rest // 60, "minute"), (rest % 60, "second"))
-    return " ".join(_count(number, unit) for number, unit in parts if number) or text
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-
-
-def _either(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _oversight(oversight: Mapping[str, Json]) -> str:

@@ -7,6 +7,7 @@ says something else than before. Call inside a tenant_scope.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,15 @@ from console.workflows.models import BehaviourContract, Revision, Workflow
 
 Json = Any
 LIMIT = 100  # workflows whose contracts one sweep writes anew
+
+
+_rules: Callable[[UUID], Sequence[Mapping[str, Json]]] | None = None
+
+
+def use(rules: Callable[[UUID], Sequence[Mapping[str, Json]]]) -> None:
+    """Ask ``rules`` from now on which rules a tenant has of its own: approvals keeps them, and stands above."""
+    global _rules
+    _rules = rules
 
 
 def keep(workflow: Workflow, because: str) -> BehaviourContract | None:
@@ -85,6 +95,7 @@ def text_of(workflow: Workflow, revision: Revision | None = None) -> str:
         oversight=waived.effective(workflow, body, own),
         limits=limits.effective(own, workflow.limits, body.get("limits") or {}),
         waivers=waived.in_force(workflow),
+        rules=_rules(workflow.tenant_id) if _rules else (),
     )
 
 

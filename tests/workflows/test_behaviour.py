@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from console.workflows.behaviour import rule_sentences
+from console.workflows.rule_words import rule_sentences
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from console.workflows.behaviour import rule_sentences
                 "hours": "business",
             },
             "any tool asks 2 people of finance. They may approve, edit it or reject. An edit takes a second person."
-            " No standing approval covers it. Without an answer, after 1 hour 30 minutes leads is asked too and after"
+            " No standing approval covers it. Without an answer, after 1 hour 30 minutes leads decides instead and after"
             " 1 day it goes ahead if it only reads, and is rejected if it does more. Business hours count.",
         ),
         (
