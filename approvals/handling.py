@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import agenda, audience
+from approvals import audience
 from approvals.actions import claims
 from approvals.actions.standing import unfit
 from approvals.models import ApprovalRequest, RequestStatus, Snooze, StandingApproval
@@ -28,8 +28,10 @@ def of(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
     now = timezone.now()
     pending = row.status == RequestStatus.PENDING
     held = pending and audience.claimed(row, now)
-    why = _why_not(actor, row, now) if pending else ""
+    barred = audience.bar(actor, row, groups.of(actor) if row.group else ()) if pending else ""
+    why = _why_not(actor, row, barred, now) if pending else ""
     may = pending and not why
+    takes = pending and actor.role == "reviewer" and not barred
     return {
         "may": may,
         "why_not": why,
@@ -38,9 +40,9 @@ def of(actor: Actor, row: ApprovalRequest) -> dict[str, Any]:
         "mine": held and row.claimed_by_id == actor.id,
         "by": row.claimed_by_name if held else "",
         "until": row.claimed_until if held else None,
-        "may_take": pending and actor.role == "reviewer" and not _barred(actor, row),
-        "may_give": pending and (actor.role == "admin" or (actor.role == "reviewer" and not _barred(actor, row))),
-        "colleagues": claims.candidates(row) if pending and actor.role in ("reviewer", "admin") else [],
+        "may_take": takes,
+        "may_give": takes or (pending and actor.role == "admin"),
+        "colleagues": claims.candidates(row) if takes or (pending and actor.role == "admin") else [],
         "standing": may and not unfit(row) and not audience.own(actor, row),
         "like": may and row.kind not in ("question", "in_doubt"),
         "used": StandingApproval.objects.filter(tenant=row.tenant_id, pk=row.standing_id).first()
@@ -72,19 +74,9 @@ def place(row: ApprovalRequest) -> str:
     return ", ".join(said)
 
 
-def left(row: ApprovalRequest) -> datetime | None:
-    """When time next does something to it."""
-    return agenda.when(row.agenda[0]) if row.agenda else None
-
-
-def _barred(actor: Actor, row: ApprovalRequest) -> str:
-    return audience.bar(actor, row, groups.of(actor) if row.group else ())
-
-
-def _why_not(actor: Actor, row: ApprovalRequest, now: datetime) -> str:
+def _why_not(actor: Actor, row: ApprovalRequest, barred: str, now: datetime) -> str:
     if actor.role != "reviewer":
         return f"Reviewers decide; you are {actor.role} here."
-    barred = _barred(actor, row)
     if barred:
         return barred
     if audience.claimed_by_other(actor, row, now):

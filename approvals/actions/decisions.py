@@ -100,7 +100,7 @@ def decide(
         return _escalate(actor, request, run, words)
     words = replace(words, digest=table.digest)
     if words.verdict == "edit":
-        words, request = _edit(request, run, words)
+        words, request = _edit(actor, request, run, words)
     votes = _vote(actor, request, votes, words)
     claims.drop(request)
     instead_of = groups.standing_in(actor, request.group) if request.group else []
@@ -163,7 +163,7 @@ def _decision(row: tuple[Any, ...]) -> Decision:
     )
 
 
-def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, ApprovalRequest]:
+def _edit(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, ApprovalRequest]:
     """An edit is checked like a proposal of the team: by the tool's schema, then by the rules. Quorum only rises."""
     if request.kind != "tool":
         return replace(words, digest=digest_of(words.answer)), _second(request)
@@ -177,12 +177,31 @@ def _edit(request: ApprovalRequest, run: Run, words: Words) -> tuple[Words, Appr
     verdict: Verdict = policy.judge(ask, run.body, facts_of(run), _today(run), rule_sets.current(run.tenant_id))
     if verdict.effect == "deny":
         raise Invalid("arguments", verdict.reason)
-    detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
-    if verdict.effect == "require" and detail.get("approvers", 1) > request.approvers:
-        _raise(request, approvers=detail["approvers"], rule=detail.get("rule"), reason=verdict.reason)
-        if detail.get("group"):
-            _raise(request, group=detail["group"])
+    if verdict.effect == "require":
+        _demand(actor, request, verdict)
     return replace(words, digest=digest_of(words.arguments)), _second(request)
+
+
+def _demand(actor: Actor, request: ApprovalRequest, verdict: Verdict) -> None:
+    """What the rule that the edited call meets asks besides: more people, others, and no edit at all. Raises Invalid."""
+    detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
+    rule = detail.get("rule") or {}
+    name, group = rule.get("name", ""), detail.get("group") or ""
+    if name == (request.rule or {}).get("name"):
+        return  # the rule that asked already: what it demands was frozen then
+    allowed = detail.get("verdicts") or []
+    if allowed and "edit" not in allowed:
+        raise Invalid("arguments", f"meet the rule “{name}” so, which does not allow an edit")
+    if group and group not in groups.of(actor):
+        raise Invalid("arguments", f"meet the rule “{name}” so, which asks for {group}, and you are not in that group")
+    if detail.get("approvers", 1) > request.approvers or (group and group != request.group):
+        _raise(request, rule=detail.get("rule"), reason=verdict.reason)
+    if detail.get("approvers", 1) > request.approvers:
+        _raise(request, approvers=detail["approvers"])
+    if group and group != request.group:
+        _raise(request, group=group)
+    if detail.get("second_for_edit") and not request.second_for_edit:
+        _raise(request, second_for_edit=True)
 
 
 def _second(request: ApprovalRequest) -> ApprovalRequest:

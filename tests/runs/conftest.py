@@ -10,9 +10,9 @@ import pytest
 
 from console.runs import actions
 from console.runs.models import Run
-from console.tenants import crypto
+from console.tenants import access, crypto, group_actions
 from console.tenants.access import Actor
-from console.tenants.models import Tenant
+from console.tenants.models import Membership, Tenant, User
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows.models import Revision, Workflow
 
@@ -44,6 +44,15 @@ class House:
             return Run.objects.select_related("workflow", "revision", "tenant").get(pk=run.pk)
 
 
+def join(tenant: Tenant, name: str = "Rita Reviewer") -> Actor:
+    """A person who is a reviewer of the tenant: whoever decides is asked about in the database."""
+    first, _, last = name.partition(" ")
+    with system_scope("a test's reviewer"):
+        user = User.objects.create(username=f"u-{uuid4().hex[:8]}", first_name=first, last_name=last)
+        Membership.objects.create(tenant=tenant, user=user, role="reviewer")
+    return Actor(tenant=tenant, role="reviewer", kind="user", id=user.pk, name=name)
+
+
 def make_house() -> House:
     """Write a tenant with a workflow that has one (empty) revision."""
     with system_scope("a test's tenant"):
@@ -57,6 +66,8 @@ def make_house() -> House:
         workflow,
     )
     house.revise({"team": {}})
+    with tenant_scope(tenant):
+        group_actions.put_group(access.system_actor(tenant), "finance")  # the demo's rules name it
     return house
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 from django.db import connections
@@ -19,11 +18,10 @@ from approvals.models import ApprovalRequest
 from console.durable.failpoints import NAMES
 from console.runs import feed, record
 from console.runs.models import TERMINAL, Run, Step
-from console.tenants.access import Actor
 from console.tenants.scopes import system_scope, tenant_scope
 
 from . import scripted
-from .conftest import House
+from .conftest import House, join
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +32,7 @@ class Graveyard:
     def __init__(self, house: House, tmp_path: Path) -> None:
         self.house = house
         self.effects = tmp_path / "effects"
-        self.reviewer = Actor(tenant=house.tenant, role="reviewer", kind="user", id=uuid4(), name="Rita Reviewer")
+        self.reviewer = join(house.tenant)
         database = connections["default"].settings_dict["NAME"]
         url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
         environment = {**os.environ, "DATABASE_URL": url, "SAYSO_TEST_EFFECTS": str(self.effects)}

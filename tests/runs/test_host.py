@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -21,11 +20,10 @@ from console.hosting.host import Host
 from console.runs import actions, feed, record
 from console.runs.models import Run, Step
 from console.tenants import crypto
-from console.tenants.access import Actor
 from console.tenants.scopes import system_scope, tenant_scope
 
 from . import scripted
-from .conftest import House
+from .conftest import House, join
 
 PATIENCE = 20.0  # seconds until a test gives up waiting
 
@@ -47,7 +45,7 @@ class Desk:
     def __init__(self, house: House, host: Host, effects: Path) -> None:
         self.house, self.host, self.effects = house, host, effects
         self.deaf = False
-        self.reviewer = Actor(tenant=house.tenant, role="reviewer", kind="user", id=uuid4(), name="Rita Reviewer")
+        self.reviewer = join(house.tenant)
 
     def wake_up(self, run_id: Any, *, resume: bool, queue: str = "") -> bool:
         if not self.deaf:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from uuid import uuid4
 
 from approvals import actions as approvals
 from approvals.models import ApprovalRequest
 from console.runs import actions
 from console.runs.models import Run
-from console.tenants.access import Actor
 from console.tenants.scopes import tenant_scope
 from console.workflows import actions as workflows
 from console.workflows import waived
 from console.workflows.models import Waiver, Workflow
+from tests.runs.conftest import join
 from tests.runs.test_smoke import BODIES, SMALL, Bench, bench, model_url, until
 from tests.workflows.waiving import waive
 
@@ -33,7 +32,7 @@ def asked(bench: Bench, run: Run) -> ApprovalRequest | None:
 
 
 def approve(bench: Bench, request: ApprovalRequest) -> None:
-    reviewer = Actor(tenant=bench.house.tenant, role="reviewer", kind="user", id=uuid4(), name="Rita")
+    reviewer = join(bench.house.tenant)
     with tenant_scope(bench.house.tenant):
         approvals.decide(reviewer, request.pk, "approve")
 
