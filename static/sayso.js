@@ -105,7 +105,8 @@
     const card = $("#card[data-request]"), said = $("#card-news");
     if (coming || !card || card.dataset.status !== "pending") return;
     const busy = $(".note", said) || $$("textarea, input:not([type=hidden]), select", card).some(function (field) {
-      return field.tagName === "SELECT" ? $$("option", field).some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue;
+      if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+      return field.selectedIndex !== Math.max(0, $$("option", field).findIndex((option) => option.defaultSelected));
     });
     if (!busy) {
       htmx.ajax("GET", location.pathname, { source: "#card-refresh", target: "#card", select: "#card", swap: "outerHTML" })

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
-from approvals.models import Sighting
+from approvals.models import ApprovalRequest, Sighting
+from console.tenants import group_actions
 from tests.approvals.desk import Desk, asking, refund
 from tests.browser.conftest import caught, intercept
 from tests.world import World
@@ -58,7 +59,9 @@ def test_an_edit_is_checked_before_it_counts(desk: Desk, world: World, visit: Vi
     page.get_by_label("amount").fill("35.5")
     page.get_by_role("button", name="Approve with these changes").click()
     expect(page.locator("#decision")).to_contain_text("Reviewer edited and approved this")
-    expect(page.locator(".rows")).to_contain_text("asked: 40.0")
+    changed = page.get_by_role("region", name="What Reviewer changed")
+    expect(changed).to_contain_text("40.0")
+    expect(changed).to_contain_text("35.5")
     assert desk.request(request).verdict == "edit"
 
 
@@ -97,6 +100,11 @@ def test_keys_walk_the_queue_and_decide(desk: Desk, world: World, visit: Visit) 
     expect(page.get_by_label("Why not?")).to_have_value("are you sure")
     page.keyboard.press("Escape")
     expect(page.get_by_label("Why not?")).to_be_hidden()
+    page.keyboard.press("a")
+    expect(page.get_by_role("button", name="Press A again: approve")).to_be_visible()
+    page.keyboard.press("x")  # anything else forgets it
+    expect(page.get_by_role("button", name="Press A again")).to_have_count(0)
+    page.keyboard.press("a")
     page.keyboard.press("a")
     expect(page.locator("#decision")).to_contain_text("approved")
     assert desk.request(first).verdict == "approve"
@@ -199,20 +207,59 @@ def test_no_news_is_lost_while_an_answer_is_on_its_way(desk: Desk, world: World,
     _, [request] = desk.waiting(refund(1250.0))
     page = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
     held: list[Route] = []
-    held_back = True
-    intercept(page, f"**/queue/{request.pk}/**", lambda route: held.append(route) if held_back else route.continue_())
+    card, through = f"/queue/{request.pk}/", ["seen"]
+    intercept(
+        page,
+        f"**{card}**",
+        lambda route: route.continue_() if any(part in route.request.url for part in through) else held.append(route),
+    )
     expect(page.locator("body")).to_have_attribute("data-live", "live")
     page.get_by_role("button", name="Approve as first of 2").click()
     vote = caught(page, held, "decide")
     answer = vote.fetch()
+    held.clear()
+    caught(page, held, card)  # the page hears of its own vote, and asks
+    held.clear()
     desk.decide(world.northwind.reviewer2, request, "approve")
-    expect(page.locator("#queue-empty")).to_be_visible()
-    news = [route for route in held if "decide" not in route.request.url and "seen" not in route.request.url]
-    held_back = False
+    news = caught(page, held, card)
+    through.append(card)
     vote.fulfill(response=answer)
     expect(page.locator("#card")).to_contain_text("You have had your say; one more person must agree")
-    news[-1].continue_()
+    news.continue_()
     expect(page.locator("#decision")).to_be_visible()
+
+
+def test_taking_it_in_hand_is_seen_by_the_others_and_undone(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    mine = visit(world.northwind.reviewer, f"/queue/{request.pk}/")
+    theirs = visit(world.northwind.reviewer2, f"/queue/{request.pk}/")
+    for page in (mine, theirs):
+        expect(page.locator("body")).to_have_attribute("data-live", "live")
+    mine.keyboard.press("c")
+    expect(mine.locator(".hand")).to_contain_text("In your hands")
+    expect(theirs.locator(".verdict")).to_contain_text("Reviewer has this in hand.")
+    expect(theirs.get_by_role("button", name="Approve")).to_have_count(0)
+    mine.keyboard.press("u")
+    expect(theirs.get_by_role("button", name="Approve and refund")).to_be_visible()
+    assert desk.request(request).claimed_by_id is None
+
+
+def test_what_was_passed_on_leaves_the_list_of_those_it_left(desk: Desk, world: World, visit: Visit) -> None:
+    house = world.northwind
+    with house.scope():
+        group_actions.put_group(house.admin.actor, "leads", members=[house.reviewer2.user.id])
+    _, [request] = desk.waiting(refund(1250.0))
+    with house.scope():
+        ApprovalRequest.objects.filter(pk=request.pk).update(
+            agenda=[{"at": "2999-01-01T00:00:00+00:00", "do": "escalate", "group": "leads"}]
+        )
+    mine, theirs = visit(house.reviewer, "/queue/"), visit(house.reviewer2, "/queue/")
+    for page in (mine, theirs):
+        expect(page.get_by_role("link", name="Refund 1250.0")).to_be_visible()
+        expect(page.locator("body")).to_have_attribute("data-live", "live")
+    desk.decide(house.reviewer, request, "escalate", reason="above me")
+    expect(mine.locator("#queue-empty")).to_be_visible()
+    expect(theirs.locator("#queue-list")).to_contain_text("leads")
 
 
 def test_who_saw_what_is_recorded(desk: Desk, world: World, visit: Visit) -> None:
