@@ -169,6 +169,7 @@ def refund_desk() -> Json:
                 "when": "arguments.amount > 1000.0",
                 "effect": "require",
                 "approvers": 2,
+                "group": "finance",
             }
         ],
         "limits": {"max_turns": 24, "max_tokens": 200_000, "model_timeout": "PT10S", "tool_timeout": "PT10S"},

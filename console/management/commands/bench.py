@@ -14,19 +14,22 @@ import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.bench import importing, judging, overhead, replay, resume
+from console.bench import deciding, importing, judging, overhead, queueing, replay, resume
 from console.bench.figures import machine
 from console.bench.tenant import free_port
 
 BENCHES = {
+    "decide": deciding.run,
     "import": importing.run,
     "overhead": overhead.run,
+    "queue": queueing.run,
     "replay": replay.run,
     "resume": resume.run,
     "rules": judging.run,
 }
 ALONE = {"rules"}  # need no instance
 ABOUT = (
+    "decide: fifty clients on five hundred requests at once; queue: its page and live updates with 100,000 requests; "
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
     "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect; "
     "rules: asking up to 100 rules about a call"
