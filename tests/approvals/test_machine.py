@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from approvals import actions
-from approvals.actions import Conflict, Invalid, TooLate
+from approvals.actions import Claimed, Conflict, Invalid, TooLate
 from approvals.models import ApprovalRequest, Vote
 from console.durable.digest import digest
 from tests.approvals.desk import Desk, make_desk, refund
@@ -43,25 +43,62 @@ class Requests(RuleBasedStateMachine):
         self.need = {pk: 2 if self.amounts[pk] > 1000 else 1 for pk in self.ids}
         self.agreed: dict[UUID, set[Any]] = {pk: set() for pk in self.ids}
         self.outcomes: dict[UUID, tuple[Any, ...]] = {}
+        self.held: dict[UUID, int | None] = dict.fromkeys(self.ids)
         self.over = False
 
+    def kept_from(self, pk: UUID, who: int) -> bool:
+        """Whether a colleague has it in hand."""
+        return self.states[pk] == "pending" and self.held[pk] not in (None, who)
+
     def say(self, place: int, who: int, verdict: str, **words: Any) -> ApprovalRequest | None:
-        """The request after a decision; None when it came too late, which must be so exactly when the model says so."""
+        """The request after a decision; None when it came too late, or a colleague has it in hand, which must be so exactly
+        when the model says so."""
         pk, person = self.ids[place], self.people[who]
-        settled = self.states[pk] != "pending"
+        settled, kept = self.states[pk] != "pending", self.kept_from(pk, who)
         try:
             with self.desk.house.scope():
                 found = actions.decide(person.actor, pk, verdict, **words)
         except TooLate:
             assert settled
             return None
-        assert not settled
+        except Claimed:
+            assert kept
+            return None
+        assert not settled and not kept
+        self.held[pk] = None  # whoever had it in hand has said what they had to say
         return found
+
+    @rule(place=st.integers(0, 1), who=st.integers(0, 1), take_over=st.booleans())
+    def claim(self, place: int, who: int, take_over: bool) -> None:
+        pk = self.ids[place]
+        try:
+            with self.desk.house.scope():
+                actions.claim(self.people[who].actor, pk, take_over=take_over)
+        except TooLate:
+            assert self.states[pk] != "pending"
+        except Claimed:
+            assert self.kept_from(pk, who) and not take_over
+        else:
+            assert self.states[pk] == "pending" and (take_over or not self.kept_from(pk, who))
+            self.held[pk] = who
+
+    @rule(place=st.integers(0, 1), who=st.integers(0, 1))
+    def let_go(self, place: int, who: int) -> None:
+        pk = self.ids[place]
+        try:
+            with self.desk.house.scope():
+                actions.release(self.people[who].actor, pk)
+        except TooLate:
+            assert self.states[pk] != "pending"
+        except Claimed:
+            assert self.kept_from(pk, who)
+        else:
+            self.held[pk] = None
 
     @rule(place=st.integers(0, 1), who=st.integers(0, 1))
     def approve(self, place: int, who: int) -> None:
         pk = self.ids[place]
-        if self.states[pk] == "pending" and who in self.agreed[pk]:
+        if self.states[pk] == "pending" and who in self.agreed[pk] and not self.kept_from(pk, who):
             with pytest.raises(Conflict):
                 self.say(place, who, "approve")
             return
@@ -82,7 +119,7 @@ class Requests(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 1), who=st.integers(0, 1))
     def forbidden_edit(self, place: int, who: int) -> None:
-        if self.states[self.ids[place]] == "pending":
+        if self.states[self.ids[place]] == "pending" and not self.kept_from(self.ids[place], who):
             with pytest.raises(Invalid):
                 self.say(place, who, "edit", arguments={"order": "A-17", "amount": 9000.0})
 
@@ -141,6 +178,9 @@ class Requests(RuleBasedStateMachine):
             row = rows[pk]
             assert row.status == self.states[pk]
             assert row.approvers >= self.need[pk]
+            if row.status == "pending":
+                holder = self.held[pk]
+                assert row.claimed_by_id == (None if holder is None else self.people[holder].user.id)
             standing = [vote for vote in votes if vote.request_id == pk and vote.verdict in ("approve", "edit")]
             assert len({vote.voter_id for vote in standing}) == len(standing)
             on_table = digest({"order": "A-17", "amount": self.amounts[pk]})
