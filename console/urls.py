@@ -84,6 +84,7 @@ urlpatterns = [
     path("channels/<str:name>/do/", notice_pages.do, name="channel-do"),
     path("deliveries/<uuid:key>/", notice_pages.delivery, name="delivery"),
     path("deliveries/<uuid:key>/redeliver/", notice_pages.redeliver, name="delivery-redeliver"),
+    path("you/password/", tenant_pages.password, name="password"),
     path("you/", notice_pages.you, name="you"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]

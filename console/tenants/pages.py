@@ -56,6 +56,20 @@ def logout(request: HttpRequest) -> HttpResponse:
     return redirect("login")
 
 
+@sensitive_post_parameters("old", "new", "again")
+@require_http_methods(["GET", "HEAD", "POST"])
+def password(request: HttpRequest) -> HttpResponse:
+    """One's own password."""
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        old, new, again = (request.POST.get(name, "").replace("\x00", "") for name in ("old", "new", "again"))
+        errors = sessions.put_password(request, old, new) if new == again else {"again": "is not the same"}
+        if not errors:
+            return redirect("/you/password/?changed=1")
+    context = {"section": "you", "errors": errors, "changed": "changed" in request.GET}
+    return render(request, "tenants/password.html", context, status=422 if errors else 200)
+
+
 @require_POST
 def switch(request: HttpRequest, slug: str) -> HttpResponse:
     """Work in another of the signed-in person's organisations."""

@@ -1,7 +1,9 @@
 """Sessions of people, and their audit rows: each tenant hears of the log-ins of its own members, and of failed ones."""
 
 import structlog
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate, login, logout, update_session_auth_hash
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from console.audit import log
@@ -45,6 +47,28 @@ def switch(request: HttpRequest, slug: str) -> Tenant:
                 log.record(actor_for(request.user, membership), "session.switched", "user", request.user.pk)
             return membership.tenant
     raise NotFound("No such tenant.")
+
+
+def put_password(request: HttpRequest, old: str, new: str) -> dict[str, str]:
+    """Give the signed-in person another password; faults by field, and an empty mapping when it is done.
+
+    Their other sessions end, since each holds a hash of the password; this one goes on.
+    """
+    user = request.user
+    if not isinstance(user, User):
+        raise NotFound("Nobody is signed in.")
+    if not user.check_password(old):
+        _refused(user.username)
+        return {"old": "is not your password"}
+    try:
+        validate_password(new, user)
+    except ValidationError as fault:
+        return {"new": " ".join(fault.messages)}
+    user.set_password(new)
+    user.save(update_fields=["password"])
+    update_session_auth_hash(request, user)
+    _record(user, "member.password")
+    return {}
 
 
 def _refused(name: str) -> None:
