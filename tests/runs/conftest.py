@@ -10,7 +10,7 @@ import pytest
 
 from console.runs import actions
 from console.runs.models import Run
-from console.tenants import access, crypto, group_actions
+from console.tenants import crypto
 from console.tenants.access import Actor
 from console.tenants.models import Membership, Tenant, User
 from console.tenants.scopes import system_scope, tenant_scope
@@ -66,8 +66,6 @@ def make_house() -> House:
         workflow,
     )
     house.revise({"team": {}})
-    with tenant_scope(tenant):
-        group_actions.put_group(access.system_actor(tenant), "finance")  # the demo's rules name it
     return house
 
 

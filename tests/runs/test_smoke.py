@@ -23,6 +23,7 @@ from console.runs import actions as runs
 from console.runs import record, smoke
 from console.runs.models import Run, Step
 from console.tenants import actions as tenants
+from console.tenants import group_actions
 from console.tenants.access import Forbidden, NotFound
 from console.tenants.scopes import tenant_scope
 from console.workflows import actions as workflows
@@ -128,6 +129,7 @@ def bench(
     monkeypatch.setenv("SAYSO_DATA", str(tmp_path))
     with tenant_scope(house.tenant):
         tenants.put_credential(house.admin, "default", provider="demo", base_url=model_url, api_key="demo-key")
+        group_actions.put_group(house.admin, "finance")  # the demo's rules name it
     advancing._revision.cache_clear()
     host = Host("test")
     monkeypatch.setattr(

@@ -20,7 +20,9 @@ from console.workflows.registry import Registry
 
 from .conftest import House
 
-GOOD: dict[str, Any] = next(demo.body for demo in WORKFLOWS if demo.slug == "refund-desk")
+DEMO: dict[str, Any] = next(demo.body for demo in WORKFLOWS if demo.slug == "refund-desk")
+# Without its group: this house has none.
+GOOD = {**DEMO, "rules": [{key: value for key, value in rule.items() if key != "group"} for rule in DEMO["rules"]]}
 
 
 def paths(body: Any) -> set[str]:

@@ -80,7 +80,7 @@ def test_the_paragraph_says_it_all(team: Team) -> None:
     for said in (
         "stops and asks a person before each call of issue_refund",
         "Without a person it may use lookup_order and check_policy.",
-        "A call of issue_refund asks 2 people when arguments.amount > 1000.0.",
+        "A call of issue_refund asks 2 people of finance when arguments.amount > 1000.0.",
         "a rejection sends the team back to work with the reason, at most 3 times",
         "says NEVER for the whole workflow, which is not in force, so TERMINATE holds instead",
         "does not fit the output contract",
@@ -125,7 +125,7 @@ def test_new_words_are_written_down_by_the_sweep(team: Team, monkeypatch: pytest
 
 
 def test_nobody_changes_the_words_without_raising_their_number(team: Team) -> None:
-    assert (WORDING, kept(team)[-1].sha256[:16]) == (1, "5547d1a223b8164e"), (
+    assert (WORDING, kept(team)[-1].sha256[:16]) == (1, "74347aebf4f766e0"), (
         "raise behaviour.WORDING, and put both here"
     )
 

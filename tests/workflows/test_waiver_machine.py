@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from console.demo.documents import WORKFLOWS
 from console.runs import actions as runs
-from console.tenants import access
+from console.tenants import access, group_actions
 from console.tenants import actions as tenants
 from console.tenants.access import Actor, Forbidden
 from console.tenants.scopes import system_scope, tenant_scope
@@ -47,6 +47,7 @@ class Admins(RuleBasedStateMachine):
         system = access.system_actor(self.tenant)
         self.admins = []
         with tenant_scope(self.tenant):
+            group_actions.put_group(system, "finance")  # the demo's rules name it
             for one in range(2):
                 user = make_user(f"admin{one}.{name}")
                 tenants.add_member(system, user, "admin")
