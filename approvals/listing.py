@@ -15,12 +15,12 @@ from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from approvals import audience
-from approvals.models import ApprovalRequest, RequestStatus, Snooze, Vote
+from approvals.models import PRESSING, ApprovalRequest, RequestStatus, Snooze, Vote
 from console.tenants import access, groups
 from console.tenants.access import Actor
 
 PAGE = 50
-COUNTED = 10_000  # more than this is "10,000+": nobody needs to know, and counting on would take as long as there are
+COUNTED = 1_000  # more than this is "1,000+": nobody works through them one by one, and counting on takes its time
 FILTERS = ("whose", "kind", "workflow", "group", "risk", "tool", "due", "held")
 _ORDER = ("pressing", "falls", F("blocks").desc(), "created_at", "id")
 _KEYS = ("pressing", "falls", "blocks", "created_at", "pk")
@@ -132,10 +132,12 @@ def count(rows: QuerySet[ApprovalRequest]) -> int:
     return rows.order_by().values("pk")[: COUNTED + 1].count()
 
 
-def _plain(filters: Mapping[str, str]) -> dict[str, str]:
+def _plain(filters: Mapping[str, str]) -> dict[str, Any]:
     """The filters that are lookups of columns."""
-    lookups = {"kind": "kind", "workflow": "workflow__slug", "risk": "risk", "tool": "tool__startswith"}
-    found = {lookup: filters[name] for name, lookup in lookups.items() if filters.get(name)}
+    lookups = {"kind": "kind", "workflow": "workflow__slug", "tool": "tool__startswith"}
+    found: dict[str, Any] = {lookup: filters[name] for name, lookup in lookups.items() if filters.get(name)}
+    if filters.get("risk"):
+        found["pressing"] = PRESSING.get(filters["risk"], 3)  # where the index begins to be read
     if filters.get("group"):
         found["group"] = "" if filters["group"] == "-" else filters["group"]
     return found

@@ -22,5 +22,5 @@ def waiting_count(context: dict[str, Any]) -> int:
 
 @register.filter
 def capped(count: int) -> str:
-    """``3,204``, or ``10,000+`` for what was counted no further; empty for none."""
+    """``204``, or ``1,000+`` for what was counted no further; empty for none."""
     return f"{listing.COUNTED:,}+" if count > listing.COUNTED else f"{count:,}" if count else ""

@@ -305,3 +305,15 @@ def test_runs_are_found_by_words_status_and_reason(desk: Desk, world: World) -> 
     assert "B-99" not in client.get("/runs/?reason=timeout").content.decode()
     assert "Something else" in client.get("/runs/?status=failed&workflow=refund-desk").content.decode()
     assert "No run is like that" in client.get("/runs/?workflow=none").content.decode()
+
+
+def test_what_is_counted_is_counted_no_further_than_anybody_needs(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.waiting(*(refund(n=n) for n in range(4)))
+    monkeypatch.setattr(listing, "COUNTED", 2)
+    page = world.northwind.reviewer.client.get("/queue/").content.decode()
+    assert "2+ waiting" in page and '<span class="count" id="waiting-count">2+</span>' in page
+    with desk.house.scope():
+        assert listing.count(listing.pending(world.northwind.reviewer.actor, risk="high")) == 3
+        assert listing.count(listing.pending(world.northwind.reviewer.actor, risk="low")) == 0
