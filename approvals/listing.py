@@ -60,7 +60,10 @@ def mine(actor: Actor, rows: QuerySet[ApprovalRequest], of: Collection[str]) -> 
 def waiting(actor: Actor) -> int:
     """How many requests wait for the actor, if they decide, or else in all; counted no further than COUNTED + 1."""
     rows = access.all(ApprovalRequest, actor).filter(status=RequestStatus.PENDING)
-    return count(mine(actor, rows, groups.of(actor)) if actor.role == "reviewer" else rows)
+    if actor.role != "reviewer":
+        return count(rows.order_by(*_ORDER))
+    of = groups.of(actor)
+    return _count_of(mine(actor, rows, of).order_by(*_ORDER), of)
 
 
 def page(
@@ -70,10 +73,9 @@ def page(
 
     Where the rows are somebody's own, ``of`` names their groups: each group is read by itself, in its index's order.
     """
-    parts = [rows] if of is None else [rows.filter(group=name) for name in ("", *sorted(of))]
     edge = _edge(rows, after)
     found: list[ApprovalRequest] = []
-    for part in parts:
+    for part in _parts(rows, of):
         found += (part if edge is None else part.filter(_beyond(edge)))[: PAGE + 1]
     found.sort(key=_place)
     return found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else ""
@@ -116,20 +118,35 @@ def item(row: ApprovalRequest, votes: int) -> dict[str, Any]:
     }
 
 
-def totals(rows: QuerySet[ApprovalRequest]) -> dict[str, Any]:
-    """Of what waits: total and due_soon (within the hour), each counted up to COUNTED + 1, and oldest (a time or None)."""
+def totals(rows: QuerySet[ApprovalRequest], of: Collection[str] | None = None) -> dict[str, Any]:
+    """Of what waits: total and due_soon (within the hour), each counted up to COUNTED + 1, and oldest (a time or None).
+
+    ``of`` as for ``page``.
+    """
     soon = timezone.now() + timedelta(hours=1)
     return {
-        "total": count(rows),
+        "total": _count_of(rows, of),
         "counted": COUNTED,
         "oldest": rows.order_by("created_at", "id").values_list("created_at", flat=True).first(),
-        "due_soon": count(rows.filter(pressing__in=(0, 1, 2, 3), falls__lte=soon)),
+        "due_soon": count(rows.filter(pressing__in=(0, 1, 2, 3), falls__lte=soon).order_by()),
     }
 
 
 def count(rows: QuerySet[ApprovalRequest]) -> int:
-    """How many there are, counted no further than COUNTED + 1."""
-    return rows.order_by().values("pk")[: COUNTED + 1].count()
+    """How many there are, counted no further than COUNTED + 1. Rows in the queue's order are counted along its index,
+    and no further than that either; without an order the database may look at all of them first."""
+    return rows.values("pk")[: COUNTED + 1].count()
+
+
+def _parts(rows: QuerySet[ApprovalRequest], of: Collection[str] | None) -> list[QuerySet[ApprovalRequest]]:
+    """The rows of each group by themselves, each in its index's order."""
+    return [rows] if of is None else [rows.filter(group=name) for name in ("", *sorted(of))]
+
+
+def _count_of(rows: QuerySet[ApprovalRequest], of: Collection[str] | None) -> int:
+    """How many there are in all the parts, counted no further than COUNTED + 1; one query."""
+    first, *others = (part.values("pk")[: COUNTED + 1] for part in _parts(rows, of))
+    return min((first.union(*others, all=True) if others else first).count(), COUNTED + 1)
 
 
 def _plain(filters: Mapping[str, str]) -> dict[str, Any]:

@@ -32,9 +32,9 @@ def queue(request: HttpRequest) -> HttpResponse:
     """What waits for a person, most pressing first."""
     actor = actor_of(request)
     if request.GET.get("part") == "say":
-        rows, filters, _ = _rows(request, actor)
+        rows, filters, of = _rows(request, actor)
         query = urlencode({name: value for name, value in filters.items() if value})
-        return render(request, "approvals/_say.html", {**listing.totals(rows), "query": query})
+        return render(request, "approvals/_say.html", {**listing.totals(rows, of), "query": query})
     return render(request, "approvals/queue.html", _around(request, actor))
 
 
@@ -126,7 +126,7 @@ def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     rows, after = listing.page(wanted, request.GET.get("after", ""), of)
     topic = access.all(FeedTopic, actor).filter(name=f"queue:{actor.tenant.id}").values_list("last_seq", flat=True)
     kept = {name: value for name, value in filters.items() if value}
-    narrowed, totals = any(filters[name] for name in listing.FILTERS[1:]), listing.totals(wanted)
+    narrowed, totals = any(filters[name] for name in listing.FILTERS[1:]), listing.totals(wanted, of)
     return {
         "section": "queue",
         "items": listing.items(rows),

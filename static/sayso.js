@@ -266,7 +266,9 @@
   });
   document.addEventListener("htmx:beforeSwap", function (event) {
     // A refused decision is an answer too: 4xx pages that carry a card are shown.
-    if ([409, 422].includes(event.detail.xhr.status)) { event.detail.shouldSwap = true; event.detail.isError = false; }
+    const xhr = event.detail.xhr;
+    const said = [409, 422].includes(xhr.status) || (xhr.status === 403 && xhr.responseText.includes('id="card"'));
+    if (said) { event.detail.shouldSwap = true; event.detail.isError = false; }
   });
   document.addEventListener("htmx:historyRestore", follow);
 

@@ -262,6 +262,18 @@ def test_what_was_passed_on_leaves_the_list_of_those_it_left(desk: Desk, world: 
     expect(theirs.locator("#queue-list")).to_contain_text("leads")
 
 
+def test_who_left_the_group_meanwhile_is_told_so_on_the_card(desk: Desk, world: World, visit: Visit) -> None:
+    house = world.northwind
+    _, [request] = desk.waiting(refund(1250.0))
+    page = visit(house.reviewer, f"/queue/{request.pk}/")
+    with house.scope():
+        group_actions.put_group(house.admin.actor, "finance", members=[house.reviewer2.user.id])
+    page.get_by_role("button", name="Approve as first of 2").click()
+    expect(page.locator("#card-news")).to_contain_text("asks for somebody of finance, and you are not in that group")
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    assert desk.request(request).status == "pending"
+
+
 def test_who_saw_what_is_recorded(desk: Desk, world: World, visit: Visit) -> None:
     _, [request] = desk.waiting(refund(40.0))
     page = visit(world.northwind.reviewer, "/queue/")
