@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -107,6 +108,9 @@ def _executor() -> Any:
 
 def state() -> str:
     """Why code cannot be executed here, or an empty text. Asks Docker, so it may take a moment."""
+    missing = _missing_socket()
+    if missing:
+        return f"Code cannot be executed: Docker is not there ({missing} does not exist)."
     try:
         _executor().docker.from_env().ping()
     except Exception as error:  # whatever keeps Docker from answering, people should read it
@@ -114,9 +118,19 @@ def state() -> str:
     return ""
 
 
+def _missing_socket() -> str:
+    """The path of Docker's socket where there is none. Docker's client leaves a socket open for each that it fails to
+    connect, for the garbage collector to complain about; so it is not asked in vain."""
+    scheme, _, path = (os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock").partition("://")
+    return path if scheme == "unix" and not os.path.exists(path) else ""
+
+
 async def execute(bounds: Bounds, code: str, language: str = "python") -> dict[str, Any]:
     """Execute code in a fresh container; its exit code and output. Raises Unavailable when there is no Docker."""
     _bounds.set(bounds)
+    missing = _missing_socket()
+    if missing:
+        raise Unavailable(f"Docker is not there: {missing} does not exist")
     make = _executor().DockerCommandLineCodeExecutor
     executor = make(image=bounds.image, timeout=max(1, int(bounds.seconds)), auto_remove=True)
     try:
