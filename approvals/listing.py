@@ -7,7 +7,7 @@ for each group that the viewer is in), and what is counted is counted up to COUN
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +61,7 @@ def waiting(actor: Actor) -> int:
     """How many requests wait for the actor, if they decide, or else in all; counted no further than COUNTED + 1."""
     rows = access.all(ApprovalRequest, actor).filter(status=RequestStatus.PENDING)
     if actor.role != "reviewer":
-        return count(rows.order_by(*_ORDER))
+        return _count_of(rows.order_by(*_ORDER), None)
     of = groups.of(actor)
     return _count_of(mine(actor, rows, of).order_by(*_ORDER), of)
 
@@ -124,29 +124,38 @@ def totals(rows: QuerySet[ApprovalRequest], of: Collection[str] | None = None) -
     ``of`` as for ``page``.
     """
     soon = timezone.now() + timedelta(hours=1)
+    total = _count_of(rows, of)
     return {
-        "total": _count_of(rows, of),
+        "total": total,
         "counted": COUNTED,
-        "oldest": rows.order_by("created_at", "id").values_list("created_at", flat=True).first(),
-        "due_soon": count(rows.filter(pressing__in=(0, 1, 2, 3), falls__lte=soon).order_by()),
+        "oldest": _oldest(rows, of, total),
+        "due_soon": _count_of(rows.filter(pressing__in=(0, 1, 2, 3), falls__lte=soon), of),
     }
-
-
-def count(rows: QuerySet[ApprovalRequest]) -> int:
-    """How many there are, counted no further than COUNTED + 1. Rows in the queue's order are counted along its index,
-    and no further than that either; without an order the database may look at all of them first."""
-    return rows.values("pk")[: COUNTED + 1].count()
 
 
 def _parts(rows: QuerySet[ApprovalRequest], of: Collection[str] | None) -> list[QuerySet[ApprovalRequest]]:
     """The rows of each group by themselves, each in its index's order."""
-    return [rows] if of is None else [rows.filter(group=name) for name in ("", *sorted(of))]
+    if of is None:
+        return [rows]
+    return [rows.filter(group=name) for name in ("", *sorted(of))]
+
+
+def _first(rows: QuerySet[ApprovalRequest], of: Collection[str] | None, field: str) -> QuerySet[Any, Any]:
+    """A field of the first COUNTED + 1 of each part, as one query."""
+    first, *others = (part.values_list(field, flat=True)[: COUNTED + 1] for part in _parts(rows, of))
+    return first.union(*others, all=True) if others else first
 
 
 def _count_of(rows: QuerySet[ApprovalRequest], of: Collection[str] | None) -> int:
     """How many there are in all the parts, counted no further than COUNTED + 1; one query."""
-    first, *others = (part.values("pk")[: COUNTED + 1] for part in _parts(rows, of))
-    return min((first.union(*others, all=True) if others else first).count(), COUNTED + 1)
+    return min(_first(rows, of, "pk").count(), COUNTED + 1)
+
+
+def _oldest(rows: QuerySet[ApprovalRequest], of: Collection[str] | None, total: int) -> datetime | None:
+    """When the oldest was made. Few are all looked at; of many, one is soon met in the order of age."""
+    if total > COUNTED:
+        return rows.order_by("created_at", "id").values_list("created_at", flat=True).first()
+    return min(_first(rows, of, "created_at"), default=None)
 
 
 def _plain(filters: Mapping[str, str]) -> dict[str, Any]:
