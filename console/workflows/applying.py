@@ -1,10 +1,10 @@
 """A folder of files into a tenant: what differs is changed, through the same actions as everything else.
 
 ``apply`` begins with the tools, which revisions need, and whose servers may take seconds to answer, before rows are locked
-that runs need. Then it goes from above to below, since a limit is checked against the ones above it: the tenant, each
-workflow, its revision. Tools are revoked last, so that what a revoked tool is still pinned in can be made anew elsewhere,
-and the tenant's queue is set at the very end, since no run can start while its row is locked. It does not stop at a fault:
-the caller's transaction is undone, and all faults are told.
+that runs need; then come the groups, which rules name. Then it goes from above to below, since a limit is checked against
+the ones above it: the tenant, each workflow, its revision. Tools are revoked last, so that what a revoked tool is still
+pinned in can be made anew elsewhere. The organisation's rules and its queue are set at the very end, since no run can start
+while the tenant's row is locked. It does not stop at a fault: the caller's transaction is undone, and all faults are told.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.actions import AZURE
-from console.workflows import actions, applying_tools, body, changes, exporting, files, registry
+from console.workflows import actions, applying_groups, applying_tools, body, changes, exporting, files, parts, registry
 from console.workflows.changes import Change
 from console.workflows.exporting import ASPECTS
 from console.workflows.files import Documents, Fault, Faulty, same
 from console.workflows.models import Revision, Rollout, Workflow
+from console.workflows.parts import Part
 from console.workflows.work import Work
 
 Json = Any
 
 _CREDENTIAL = ("provider", "base_url", "region", "zone", *AZURE)
 _KNOWN = {"format": int, "limits": dict, "queue": str, "credentials": dict}
-_PLACES = (files.TENANT, "tools", "workflows")  # in which order changes are told
-_KINDS = {str: "text", dict: "an object", list: "a list", int: "a whole number"}
+_PLACES = (files.TENANT, "groups", files.HOURS, files.RULES, "tools", "workflows")  # in which order changes are told
 
 
 def apply(actor: Actor, documents: Documents, faults: list[Fault], reason: str = "") -> Work:
@@ -36,14 +36,18 @@ def apply(actor: Actor, documents: Documents, faults: list[Fault], reason: str =
     Call inside a tenant_scope with a tenant as it is now, and let what is raised leave it, so that nothing is changed.
     Raises Forbidden, and Faulty with every fault, those that reading has found included.
     """
+    access.require(actor, "admin")
     work = Work(actor, documents, reason, list(faults))
     later = applying_tools.put_tools(work)
+    applying_groups.put_groups(work)
     _tenant(work)
     numbers = exporting.newest(actor)
     for slug in files.slugs(documents):
         _workflow(work, slug, numbers)
     if not work.faults:  # else one of them may not be there
         applying_tools.revoke(work, later)
+    for part in parts.all():
+        _part(work, part)
     _queue(work)
     _others(work)
     if work.faults:
@@ -55,7 +59,7 @@ def apply(actor: Actor, documents: Documents, faults: list[Fault], reason: str =
 def _tenant(work: Work) -> None:
     """The limits, and a look at the credentials."""
     document = work.documents.get(files.TENANT)
-    if document is None or _mistyped(work, files.TENANT, document, _KNOWN):
+    if document is None or work.mistyped(files.TENANT, document, _KNOWN):
         return
     stored = exporting.tenant(work.actor)
     before, value = stored["limits"], _said(document, "limits")
@@ -121,7 +125,7 @@ def _aspects(work: Work, slug: str, document: Mapping[str, Json], found: Workflo
     """The workflow as its file says, read anew; None when it is not there and cannot be made."""
     file = files.workflow_file(slug)
     name = document.get("name", "" if found is None else found.name)
-    if _mistyped(work, file, document, {key: aspect.kind for key, aspect in ASPECTS.items()}):
+    if work.mistyped(file, document, {key: aspect.kind for key, aspect in ASPECTS.items()}):
         return found
     if name != name.strip() or not name:
         work.faults.append(Fault(file, "$.name", "must be 1 to 200 characters, without spaces around them"))
@@ -182,12 +186,24 @@ def _make(work: Work, file: str, document: Json, workflow: Workflow) -> None:
             work.changes.append(Change(file, what, "running", "stopped"))
 
 
+def _part(work: Work, part: Part) -> None:
+    """What an app above keeps in a file of its own."""
+    document, stored = work.documents.get(part.file), part.of(work.actor)
+    if document is not None:
+        if not (work.mistyped(part.file, document, part.known) or work.exposed(part.file, document)):
+            part.put(work, document, stored)
+    elif stored is not None and not any(fault.file == part.file for fault in work.faults):
+        work.notes.append(f"{part.file} is not there: {part.title} stay as they are")
+
+
 def _others(work: Work) -> None:
     """Name what the tenant has and the folder has not."""
     slugs, names = files.slugs(work.documents), files.tools(work.documents)
+    inside = files.groups(work.documents)
     there = access.all(Workflow, work.actor).order_by("slug").values_list("slug", flat=True)
     found = [f"workflow {slug}" for slug in there if slug not in slugs]
     found += [f"tool {name}" for name in exporting.tools(work.actor) if name not in names]
+    found += [f"group {name}" for name in exporting.groups(work.actor) if name not in inside]
     work.notes += [f"{each} is not in the folder, and is left as it is" for each in found]
 
 
@@ -197,16 +213,3 @@ def _said(document: Mapping[str, Json], key: str) -> Json:
     if key == "limits" and isinstance(value, dict):
         return {name: limit for name, limit in value.items() if limit is not None}
     return value
-
-
-def _mistyped(work: Work, file: str, document: Mapping[str, Json], known: Mapping[str, type]) -> bool:
-    """Whether a file has keys that are not known, or values of the wrong kind; each is a fault."""
-    faults = [
-        Fault(file, f"$.{key}", f"is not known here; there are {', '.join(known)}")
-        if key not in known
-        else Fault(file, f"$.{key}", f"must be {_KINDS[known[key]]}")
-        for key, value in document.items()
-        if key not in known or not isinstance(value, known[key])
-    ]
-    work.faults += faults
-    return bool(faults)

@@ -12,7 +12,8 @@ from django.db.models import Max
 from console.agents.leaks import MESSAGE, leaks
 from console.tenants import access
 from console.tenants.access import Actor
-from console.tenants.models import Credential
+from console.tenants.groups import everybody
+from console.tenants.models import Credential, Group
 from console.workflows import (
     actions,
     catalogue,
@@ -20,6 +21,7 @@ from console.workflows import (
     limits,
     naming,
     outline,
+    parts,
     registry,
     smoke,
     tool_actions,
@@ -71,6 +73,9 @@ ASPECTS: Mapping[str, Aspect] = {
 def documents(actor: Actor) -> Documents:
     """Everything that is kept in files, by path. Raises Faulty where a key would get into them."""
     found: Documents = {files.TENANT: tenant(actor)}
+    found |= {files.group_file(name): document for name, document in groups(actor).items()}
+    kept = {part.file: part.of(actor) for part in parts.all()}
+    found |= {file: document for file, document in kept.items() if document is not None}
     for name, row in tools(actor).items():
         found[files.tool_file(name)] = tool_files.written(row, secret_names(actor, row))
     numbers = newest(actor)
@@ -102,6 +107,16 @@ def credentials(actor: Actor) -> dict[str, dict[str, str]]:
         }
         for each in access.all(Credential, actor).order_by("name")
     }  # fmt: skip
+
+
+def groups(actor: Actor) -> dict[str, dict[str, Json]]:
+    """The document of each group, by its name: its people by their user names."""
+    described = access.all(Group, actor).values_list("name", "description")
+    inside = everybody(actor.tenant.id)
+    return {
+        name: {"description": said, "members": sorted(each.username for each in inside.get(name, []))}
+        for name, said in described.order_by("name")
+    }
 
 
 def tools(actor: Actor) -> dict[str, Tool]:
@@ -138,7 +153,8 @@ def revision(body: Mapping[str, Json], numbers: Mapping[str, int]) -> dict[str, 
 def _leaks(found: Documents) -> list[Fault]:
     """Keys in what is about to be written. Of a revision, they were refused when it was made."""
     said = f"{MESSAGE} Headers and environment are the places for it; an export holds no key."
-    faults = [Fault(files.TENANT, path, said) for path in leaks(found[files.TENANT], "$")]
+    whole = [files.TENANT, *(part.file for part in parts.all()), *map(files.group_file, files.groups(found))]
+    faults = [Fault(file, path, said) for file in whole for path in leaks(found.get(file), "$")]
     for name, document in files.tools(found).items():
         faults += [Fault(files.tool_file(name), path, said) for path in tool_files.exposed(document)]
     return faults

@@ -24,15 +24,20 @@ Documents = dict[str, Json]
 
 LAYOUT = """\
     sayso.json                         format, limits, queue, and credentials without their keys
+    groups/<name>.json                 description, and the user names of its members
+    hours.json                         business hours, as PUT /api/v1/calendar takes them; where they were set
+    rules.json                         the organisation's own rules; where there were any
     tools/<name>.json                  what PUT /api/v1/tools/<name> takes, with the names of its secrets
     workflows/<slug>/workflow.json     name, description, limits, queue, and smoke tests
     workflows/<slug>/revision.json     the current revision, as POST /api/v1/workflows/<slug>/revisions takes it
 """
 FORMAT = 1
-TENANT = "sayso.json"
+TENANT, HOURS, RULES = "sayso.json", "hours.json", "rules.json"
 MOST = 8_000_000  # bytes of a file: more than any document that is taken needs, however it is indented
-_OURS = re.compile(r"sayso\.json|tools/([^/]+)\.json|workflows/([^/]+)/(?:workflow|revision)\.json")
-_FOLDERS = re.compile(r"tools|workflows|workflows/[^/]+")
+_OURS = re.compile(
+    r"(?:sayso|hours|rules)\.json|tools/([^/]+)\.json|groups/([^/]+)\.json|workflows/([^/]+)/(?:workflow|revision)\.json"
+)
+_FOLDERS = re.compile(r"tools|groups|workflows|workflows/[^/]+")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z")
 _STAGE = ".sayso-export-"
 
@@ -42,6 +47,7 @@ _FIRST = (
     "image", "title", "description", "owner", "type", "effect", "risk", "approval", "timeout", "match", "when",
     "approvers", "limits", "queue", "required", "cases", "input", "decide", "answer",
     "credential", "credentials", "fallbacks", "oversight", "rules",
+    "mon", "tue", "wed", "thu", "fri", "sat", "sun",
 )  # fmt: skip
 _LAST = ("input_schema", "output_contract", "schema", "tools", "secrets", "revoked", "config", "team")
 _RANK = {**{key: i for i, key in enumerate(_FIRST)}, **{key: 1000 + i for i, key in enumerate(_LAST)}}
@@ -72,6 +78,11 @@ def tool_file(name: str) -> str:
     return f"tools/{name}.json"
 
 
+def group_file(name: str) -> str:
+    """Where a group is."""
+    return f"groups/{name}.json"
+
+
 def workflow_file(slug: str) -> str:
     """Where a workflow's name, limits and queue are."""
     return f"workflows/{slug}/workflow.json"
@@ -84,14 +95,23 @@ def revision_file(slug: str) -> str:
 
 def tools(documents: Documents) -> dict[str, Json]:
     """The tools' documents by name."""
-    found = {path: _OURS.fullmatch(path) for path in documents}
-    return {match[1]: documents[path] for path, match in found.items() if match and match[1]}
+    return _by_name(documents, 1)
+
+
+def groups(documents: Documents) -> dict[str, Json]:
+    """The groups' documents by name."""
+    return _by_name(documents, 2)
 
 
 def slugs(documents: Documents) -> list[str]:
     """The slugs of all workflows of which there is any file."""
     found = [_OURS.fullmatch(path) for path in documents]
-    return sorted({match[2] for match in found if match and match[2]})
+    return sorted({match[3] for match in found if match and match[3]})
+
+
+def _by_name(documents: Documents, place: int) -> dict[str, Json]:
+    found = {path: _OURS.fullmatch(path) for path in documents}
+    return {match[place]: documents[path] for path, match in found.items() if match and match[place]}
 
 
 def same(one: Json, other: Json) -> bool:

@@ -161,7 +161,7 @@ def full(house: House) -> None:
 def test_what_was_exported_is_nothing_to_apply(world: World, folder: Path) -> None:
     full(world.northwind)
     printed = run("export", folder)
-    assert printed.count("new ") == len(contents(folder)) == 11
+    assert printed.count("new ") == len(contents(folder)) == 12
     before = everything()
     assert run("apply", folder).splitlines()[-1] == "nothing to change"
     assert run("apply", folder, dry_run=True).splitlines()[-1] == "nothing to change"
@@ -185,6 +185,7 @@ def test_a_folder_makes_another_tenant_the_same(world: World, folder: Path, monk
     with world.northwind.scope():
         tool_actions.revoke(world.northwind.system, "send_sms", "For now")
     run("export", folder)
+    edit(folder, "groups/finance.json", lambda it: it.pop("members"))  # who works there is not who works here
     monkeypatch.setenv("SAYSO_TOOL_SEND_SMS_AUTHORIZATION", CANARY)
     monkeypatch.setenv("SAYSO_TOOL_SEND_SMS_X_KEY", CANARY)
     told = run("apply", folder, tenant="fabrikam", reason="A new house")
@@ -195,6 +196,7 @@ def test_a_folder_makes_another_tenant_the_same(world: World, folder: Path, monk
     other = folder.with_name("other")
     run("export", other, tenant="fabrikam")
     one, two = contents(folder), contents(other)
+    assert one.pop("groups/finance.json") != two.pop("groups/finance.json")
     assert json.loads(two.pop("sayso.json"))["limits"] == json.loads(one.pop("sayso.json"))["limits"] and one == two
     with world.fabrikam.scope():
         revision = Revision.objects.get(tenant=world.fabrikam.tenant, workflow__slug="sms")
@@ -244,7 +246,7 @@ def test_another_tenants_things_are_neither_written_nor_touched(world: World, fo
     full(world.fabrikam)
     make(world.northwind)
     run("export", folder)
-    assert sorted(contents(folder)) == ["sayso.json", REVISION, DESK]
+    assert sorted(contents(folder)) == ["groups/finance.json", "sayso.json", REVISION, DESK]
     with world.fabrikam.scope():
         before = list(Revision.objects.values()), list(Tenant.objects.filter(slug="fabrikam").values())
     edit(folder, "sayso.json", lambda it: it.update(queue="elsewhere"))
@@ -283,7 +285,7 @@ def test_what_is_gone_is_removed_and_what_is_others_stays(world: World, folder: 
         Tool.objects.all().delete()
     printed = run("export", folder)
     assert "removed  workflows/till/workflow.json" in printed and "removed  tools/send_sms.json" in printed
-    assert sorted(os.listdir(folder)) == [".git", ".github", "README.md", "sayso.json", "workflows"]
+    assert sorted(os.listdir(folder)) == [".git", ".github", "README.md", "groups", "sayso.json", "workflows"]
     assert sorted(os.listdir(folder / "workflows")) == [".keep", "desk"]
 
 

@@ -19,7 +19,9 @@ from console.workflows.errors import Invalid
 
 _ABOUT = """\
 First every file is read and checked; every fault is told, and where there is one, nothing is changed. Then the
-differences are shown, and all of them are made in one transaction. What the folder does not name is left alone.
+differences are shown, and all of them are made in one transaction. What the folder does not name is left alone; of a
+group's file, members are all that are in it from then on, and a file without them leaves its people as they are. People are
+never made, and oversight is never waived: that takes two admins.
 
 A value of a secret that a tool's file names is taken from the environment, as SAYSO_TOOL_<TOOL>_<NAME> in capitals, with
 an underscore for every other sign; or from the file that SAYSO_TOOL_<TOOL>_<NAME>_FILE names. It is needed for a tool

@@ -14,11 +14,14 @@ from console.workflows import changes, exporting, files
 
 
 class Command(BaseCommand):
-    help = "Write a tenant's configuration into a folder: limits, queues, tools, workflows and their current revisions."
+    help = "Write a tenant's configuration into a folder: limits, queues, groups, rules, tools, workflows and their revisions."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = f"The folder holds, and nothing else of Sayso's:\n\n{files.LAYOUT}\nNo secret is ever in it."
+        parser.epilog = (
+            f"The folder holds, and nothing else of Sayso's:\n\n{files.LAYOUT}\n"
+            "No secret is ever in it, and no waiver: NEVER holds only while two admins stand for it."
+        )
         parser.add_argument("folder", type=Path, metavar="DIR", help="made when it is not there")
         parser.add_argument("--tenant", help="slug of the tenant; may be left out where there is only one")
 
