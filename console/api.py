@@ -36,6 +36,7 @@ from console.runs import topics
 from console.runs.api import router as runs
 from console.runs.smoke_api import router as smoke_tests
 from console.tenants import actions as tenant_actions
+from console.tenants.absences_api import router as absences
 from console.tenants.access import Actor
 from console.tenants.api import router as tenants
 from console.tenants.groups_api import router as people
@@ -144,7 +145,7 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, rules, channels, workflows, waivers, smoke_tests, tools, tenants, people):
+for each in (runs, approvals, rules, channels, workflows, waivers, smoke_tests, tools, tenants, people, absences):
     api.add_router("", each)
 
 

@@ -16,6 +16,7 @@ from approvals.models import ApprovalRequest
 from approvals.notices.models import Delivery
 from console.runs import smoke
 from console.runs.models import Run
+from console.tenants import absences
 from console.workflows.models import Workflow
 from tests.api.problems import problem
 from tests.api.test_workflows import TEAM
@@ -23,10 +24,11 @@ from tests.approvals.desk import Desk, refund
 from tests.workflows.waiving import ASSESSMENT, waive
 from tests.world import Api, World
 
-SOON = (datetime.now(UTC) + timedelta(days=20)).isoformat()
+SOON, LATER = ((datetime.now(UTC) + timedelta(days=days)).isoformat() for days in (20, 30))
 UUID = "7a4e5bd4-2f3c-4a0e-9a39-0f6fd1b7d3f1"
 
 ALL = {"reviewer", "operator", "admin"}
+AWAY = {"username": "reviewer.northwind", "starts": SOON, "ends": LATER, "stands_in": "reviewer2.northwind"}
 SMS = {"kind": "http", "url": "https://sms.example.com/send", "schema": {"type": "object"}, "effect": "neither"}
 HOOK = {"kind": "webhook", "address": "https://8.8.8.8/hook", "events": ["request.created"]}
 
@@ -108,6 +110,9 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "groups/payers", ALL, None),
     ("put", "groups/payers", {"admin"}, {"description": "Who pays.", "members": ["reviewer.northwind"]}),
     ("delete", "groups/payers", {"admin"}, None),
+    ("get", "absences", ALL, None),
+    ("post", "absences", {"reviewer", "admin"}, AWAY),
+    ("delete", "absences/{absence}", {"reviewer", "admin"}, None),
     ("get", "channels", {"admin"}, None),
     ("get", "channels/hook", {"admin"}, None),
     ("put", "channels/hook", {"admin"}, HOOK),
@@ -149,8 +154,12 @@ def place(desk: Desk) -> dict[str, str]:
         standing = approvals.grant(
             house.reviewer.actor, request.pk, scope="run", same="call", expires_at=SOON, reason="tests"
         )
+        starts = datetime.now(UTC) + timedelta(days=2)
+        away = absences.put_absence(
+            house.admin.actor, house.reviewer.user.id, starts, starts + timedelta(days=2), "reviewer2.northwind"
+        )
     ids = {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk), "standing": str(standing.pk)}
-    return {**ids, "type": "support_ticket", "test": UUID, "waiver": UUID, "delivery": sent}
+    return {**ids, "type": "support_ticket", "test": UUID, "waiver": UUID, "delivery": sent, "absence": str(away.pk)}
 
 
 @pytest.fixture
