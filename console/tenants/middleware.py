@@ -17,7 +17,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
 
 from console.tenants import limits, scopes, tokens
 from console.tenants.access import Actor, Forbidden
@@ -27,6 +27,9 @@ from console.tenants.problems import problem
 OPEN_PATHS = frozenset(
     {"/healthz", "/readyz", "/login/", "/logout/", "/favicon.ico", "/robots.txt", "/api/v1/openapi.json"}
 )
+
+
+CHANGE_PATH = "/you/password/"  # all that somebody with a first password is shown
 
 
 class TenantMiddleware:
@@ -68,6 +71,8 @@ class TenantMiddleware:
             if chosen is None:
                 request.belongs_nowhere = True  # type: ignore[attr-defined]
                 return self.get_response(request)
+            if user.first_password and request.path_info != CHANGE_PATH:
+                return _to_password(request)
             request.actor = actor_for(user, chosen)  # type: ignore[attr-defined]
             with scopes.tenant_scope(chosen.tenant_id):
                 response = self.get_response(request)
@@ -124,14 +129,27 @@ def _unauthorized(detail: str) -> HttpResponse:
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:
-    """To the log-in page, and back afterwards where that makes sense: a POST cannot be repeated by a redirect."""
-    back = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+    """To the log-in page, and back afterwards."""
     if request.headers.get("HX-Request"):
         # htmx would swap the log-in page into the fragment's place; it goes there as a whole instead.
-        back = urlsplit(request.headers.get("HX-Current-URL", "/")).path or "/"
-        login = f"{resolve_url(settings.LOGIN_URL)}?next={quote(back)}"
+        login = f"{resolve_url(settings.LOGIN_URL)}?next={quote(_back(request))}"
         return HttpResponse(status=401, headers={"HX-Redirect": login})
-    return redirect_to_login(back, settings.LOGIN_URL)
+    return redirect_to_login(_back(request), settings.LOGIN_URL)
+
+
+def _to_password(request: HttpRequest) -> HttpResponse:
+    """To the form in which a first password is changed, and back afterwards; htmx as a whole, as for the log-in."""
+    place = f"{CHANGE_PATH}?next={quote(_back(request))}"
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=403, headers={"HX-Redirect": place})
+    return redirect(place)
+
+
+def _back(request: HttpRequest) -> str:
+    """Where to go on afterwards: a POST cannot be repeated by a redirect, and a fragment is no page."""
+    if request.headers.get("HX-Request"):
+        return urlsplit(request.headers.get("HX-Current-URL", "/")).path or "/"
+    return request.get_full_path() if request.method in ("GET", "HEAD") else "/"
 
 
 def _static() -> str:

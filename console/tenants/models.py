@@ -32,6 +32,8 @@ class User(AbstractUser):
     """A person. Belongs to no tenant by itself; see Membership."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # An admin knows the password: until the person has chosen another, pages show them that form and nothing else.
+    first_password = models.BooleanField(default=False)
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.audit.models import AuditRecord
 from console.tenants import access, actions, sessions
 from console.tenants.access import Actor, actor_of
-from console.tenants.models import Credential
+from console.tenants.models import Credential, User
 
 PAGE = 50
 _SHOWN = ("provider", "base_url", "region", "zone")
@@ -35,9 +35,7 @@ _PLACES = {
 def login(request: HttpRequest) -> HttpResponse:
     """Log in. The answer to a wrong name and a wrong password is the same."""
     given = request.POST if request.method == "POST" else request.GET
-    after = given.get("next", "")
-    if not url_has_allowed_host_and_scheme(after, {request.get_host()}, require_https=request.is_secure()):
-        after = "/queue/"
+    after = _after(request)
     context: dict[str, Any] = {"next": after}
     if request.method == "POST":
         name = given.get("username", "").strip().replace("\x00", "")
@@ -59,15 +57,17 @@ def logout(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("old", "new", "again")
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
-    """One's own password."""
+    """One's own password. Somebody else gave the first one: it is changed before anything else is shown."""
     errors: dict[str, str] = {}
+    first = isinstance(request.user, User) and request.user.first_password
     if request.method == "POST":
         old, new, again = (request.POST.get(name, "").replace("\x00", "") for name in ("old", "new", "again"))
         errors = sessions.put_password(request, old, new) if new == again else {"again": "is not the same"}
         if not errors:
-            return redirect("/you/password/?changed=1")
-    context = {"section": "you", "errors": errors, "changed": "changed" in request.GET}
-    return render(request, "tenants/password.html", context, status=422 if errors else 200)
+            return redirect(_after(request) if first else "/you/password/?changed=1")
+    context = {"section": "you", "errors": errors, "changed": "changed" in request.GET, "next": _after(request)}
+    template = "tenants/first_password.html" if first else "tenants/password.html"
+    return render(request, template, context, status=422 if errors else 200)
 
 
 @require_POST
@@ -104,6 +104,13 @@ def credentials(request: HttpRequest) -> HttpResponse:
         "fresh": {"typed": request.POST, "errors": errors} if fresh else {},
     }
     return render(request, "tenants/credentials.html", context, status=422 if errors else 200)
+
+
+def _after(request: HttpRequest) -> str:
+    """Where somebody wanted to go, when it is a page of ours; else the queue."""
+    after = (request.POST if request.method == "POST" else request.GET).get("next", "")
+    ours = url_has_allowed_host_and_scheme(after, {request.get_host()}, require_https=request.is_secure())
+    return after if ours else "/queue/"
 
 
 @require_safe

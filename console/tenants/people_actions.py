@@ -21,7 +21,8 @@ _USERNAME = re.compile(r"\w[\w.@+-]{0,149}")
 
 
 def invite(actor: Actor, username: str, *, name: str = "", email: str = "", role: str) -> tuple[User, str]:
-    """Make a person and give them a role; returns them and their first password, which is never to be had again.
+    """Make a person and give them a role; returns them and their first password, which is never to be had again,
+    and which they change when they first log in.
 
     Somebody who was a member before is one again, and keeps their password: "" is returned. A user name of somebody
     whom this tenant never knew is taken, and no more is said of them. Raises Forbidden, Invalid.
@@ -56,7 +57,8 @@ def invite(actor: Actor, username: str, *, name: str = "", email: str = "", role
         if not made:
             return _again(actor, user, role), ""
         user.set_password(password)
-        user.save(update_fields=["password"])
+        user.first_password = True
+        user.save(update_fields=["password", "first_password"])
         log.record(actor, "member.invited", "user", user.id, username=username, name=user.name)
         actions.add_member(actor, user, role)
     return user, password

@@ -60,12 +60,15 @@ def put_password(request: HttpRequest, old: str, new: str) -> dict[str, str]:
     if not user.check_password(old):
         _refused(user.username)
         return {"old": "is not your password"}
+    if new == old:
+        return {"new": "This is the password you have. Choose another."}
     try:
         validate_password(new, user)
     except ValidationError as fault:
         return {"new": " ".join(fault.messages)}
     user.set_password(new)
-    user.save(update_fields=["password"])
+    user.first_password = False
+    user.save(update_fields=["password", "first_password"])
     update_session_auth_hash(request, user)
     _record(user, "member.password")
     return {}

@@ -30,7 +30,7 @@ def actor_for_websocket(scope: Mapping[str, Any]) -> Actor | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user: Any = get_user(request)  # verifies the session's hash of the password too
-    if not user.is_authenticated:
+    if not user.is_authenticated or user.first_password:
         return None
     with scopes.user_scope(user.pk):
         chosen = choose(memberships_of(user), request.session.get("tenant"))
