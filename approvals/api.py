@@ -10,13 +10,14 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict
 
-from approvals import actions, reading, standings
+from approvals import actions, listing, reading, standings
 from approvals.actions import comments
+from approvals.filters import narrow
 from approvals.models import ApprovalRequest, Calendar, StandingApproval
 from console import paging
-from console.runs.api import RunOut, run_out
+from console.runs.api import RunOut, clean, run_out
 from console.runs.models import Run
-from console.tenants import access
+from console.tenants import access, groups
 from console.tenants.access import actor_of
 
 Json = Any
@@ -146,10 +147,14 @@ class CommentIn(Schema):
 
 
 class CommentOut(Schema):
+    """``mentions``: user names of the members whom it names; ``unknown``: names that are no member's, so that nobody
+    was told."""
+
     by: str
     at: datetime
     text: str
     mentions: list[str]
+    unknown: list[str]
 
 
 class CommentsOut(Schema):
@@ -213,11 +218,28 @@ def list_approvals(
     request: HttpRequest,
     status: RequestState = "",
     run: str = "",
+    whose: Literal["", "mine", "all"] = "",
+    kind: Literal["", "tool", "message", "question", "final", "in_doubt"] = "",
+    workflow: str = "",
+    group: str = "",
+    risk: Literal["", "high", "medium", "low"] = "",
+    tool: str = "",
+    agent: str = "",
+    starter: str = "",
+    due: Literal["", "soon"] = "",
+    held: Literal["", "me", "nobody"] = "",
+    mentions: Literal["", "me"] = "",
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
 ) -> Any:
+    """The filters are those of the queue: ``whose`` "mine" is what you may decide; ``group`` "-" is of no group; ``tool`` is
+    how its name begins; ``starter`` is a user name, an id or "me"; ``due``, ``held`` and "mine" are of what waits alone."""
     actor = actor_of(request)
-    rows = access.all(_REQUEST, actor)
+    filters = {"kind": kind, "workflow": workflow, "group": group, "risk": risk, "tool": tool, "agent": agent}
+    filters |= {"starter": starter, "due": due, "held": held, "mentions": mentions}
+    rows = narrow(actor, access.all(_REQUEST, actor), {name: clean(value) for name, value in filters.items()})
+    if whose == "mine":
+        rows = listing.mine(actor, rows.filter(status="pending"), groups.of(actor))
     if status:
         rows = rows.filter(status=status)
     if run:

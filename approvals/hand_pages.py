@@ -20,6 +20,7 @@ from approvals.actions.calendar import put_calendar
 from approvals.calendars import DAYS
 from approvals.card import card as card_of
 from approvals.errors import Conflict, Invalid
+from approvals.filters import FILTERS
 from approvals.models import ApprovalRequest, Calendar, RequestStatus, StandingApproval
 from approvals.pages import CARD, show
 from approvals.reading import many
@@ -103,7 +104,7 @@ def views(request: HttpRequest) -> HttpResponse:
         actions.forget_view(actor, typed["forget"])
         return redirect("queue")
     given = dict(parse_qsl(typed.get("filters", "")[:2000].replace("\x00", "")))
-    filters = {name: value[:100] for name, value in given.items() if name in listing.FILTERS}
+    filters = {name: value[:100] for name, value in given.items() if name in FILTERS}
     try:
         actions.keep_view(actor, typed.get("name", ""), filters)
     except Invalid as fault:

@@ -6,7 +6,7 @@ for each group that the viewer is in), and what is counted is counted up to COUN
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,13 +15,13 @@ from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from approvals import audience
-from approvals.models import PRESSING, ApprovalRequest, RequestStatus, Snooze, Vote
+from approvals.filters import narrow
+from approvals.models import ApprovalRequest, RequestStatus, Snooze, Vote
 from console.tenants import access, groups
 from console.tenants.access import Actor
 
 PAGE = 50
 COUNTED = 1_000  # more than this is "1,000+": nobody works through them one by one, and counting on takes its time
-FILTERS = ("whose", "kind", "workflow", "group", "risk", "tool", "due", "held")
 _ORDER = ("pressing", "falls", F("blocks").desc(), "created_at", "id")
 _KEYS = ("pressing", "falls", "blocks", "created_at", "pk")
 
@@ -29,24 +29,15 @@ _KEYS = ("pressing", "falls", "blocks", "created_at", "pk")
 def pending(actor: Actor, **filters: str) -> QuerySet[ApprovalRequest]:
     """What waits in the actor's tenant, most pressing first: by risk, due date, agents blocked, age.
 
-    ``filters``: kind, workflow, group ("-" for none), risk, tool (its beginning), due ("soon": within the hour), held
-    ("me", "nobody").
+    ``filters``: see filters.narrow.
     """
-    rows = (
-        access.all(ApprovalRequest, actor)
-        .filter(status=RequestStatus.PENDING, **_plain(filters))
+    rows = access.all(ApprovalRequest, actor).filter(status=RequestStatus.PENDING)
+    return (
+        narrow(actor, rows, filters)
         .select_related("workflow")
         .defer("sealed_request", "sealed_decision")
         .order_by(*_ORDER)
     )
-    now = timezone.now()
-    if filters.get("due") == "soon":
-        rows = rows.filter(pressing__in=(0, 1, 2, 3), falls__lte=now + timedelta(hours=1))
-    if filters.get("held") == "me":
-        rows = rows.filter(claimed_by_id=actor.id, claimed_until__gt=now)
-    elif filters.get("held") == "nobody":
-        rows = rows.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
-    return rows
 
 
 def mine(actor: Actor, rows: QuerySet[ApprovalRequest], of: Collection[str]) -> QuerySet[ApprovalRequest]:
@@ -107,6 +98,9 @@ def item(row: ApprovalRequest, votes: int) -> dict[str, Any]:
         "group": row.group,
         "blocks": row.blocks,
         "claimed_by": row.claimed_by_name if held else "",
+        "holder": str(row.claimed_by_id) if held else "",
+        "starter": str(row.started_by_id or ""),
+        "for_you": getattr(row, "for_you", False),  # see filters.marked
         "claimed_until": row.claimed_until if held else None,
         "approvers": row.approvers,
         "votes": votes,
@@ -156,17 +150,6 @@ def _oldest(rows: QuerySet[ApprovalRequest], of: Collection[str] | None, total: 
     if total > COUNTED:
         return rows.order_by("created_at", "id").values_list("created_at", flat=True).first()
     return min(_first(rows, of, "created_at"), default=None)
-
-
-def _plain(filters: Mapping[str, str]) -> dict[str, Any]:
-    """The filters that are lookups of columns."""
-    lookups = {"kind": "kind", "workflow": "workflow__slug", "tool": "tool__startswith"}
-    found: dict[str, Any] = {lookup: filters[name] for name, lookup in lookups.items() if filters.get(name)}
-    if filters.get("risk"):
-        found["pressing"] = PRESSING.get(filters["risk"], 3)  # where the index begins to be read
-    if filters.get("group"):
-        found["group"] = "" if filters["group"] == "-" else filters["group"]
-    return found
 
 
 def _edge(rows: QuerySet[ApprovalRequest], after: str) -> ApprovalRequest | None:

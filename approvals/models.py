@@ -96,6 +96,11 @@ class ApprovalRequest(models.Model):
             models.Index(
                 fields=["next_at"], name="request_agenda", condition=models.Q(status="pending", next_at__isnull=False)
             ),
+            models.Index(
+                fields=["claimed_until"],
+                name="request_claim",
+                condition=models.Q(status="pending", claimed_until__isnull=False),
+            ),
             # The queue's order, whole and by group: a page is the first entries of it, however much waits.
             models.Index(
                 "tenant",
@@ -116,6 +121,29 @@ class ApprovalRequest(models.Model):
                 "created_at",
                 "id",
                 name="request_group_order",
+                condition=models.Q(status="pending"),
+            ),
+            # Of one agent, and of one starter: a list narrowed to few of very many reads no others.
+            models.Index(
+                "tenant",
+                "agent",
+                "pressing",
+                "falls",
+                models.F("blocks").desc(),
+                "created_at",
+                "id",
+                name="request_agent_order",
+                condition=models.Q(status="pending"),
+            ),
+            models.Index(
+                "tenant",
+                "started_by_id",
+                "pressing",
+                "falls",
+                models.F("blocks").desc(),
+                "created_at",
+                "id",
+                name="request_starter_order",
                 condition=models.Q(status="pending"),
             ),
             models.Index(  # what like requests got before; see precedents.py
@@ -183,11 +211,24 @@ class Comment(models.Model):
     request = models.ForeignKey(ApprovalRequest, on_delete=models.CASCADE, related_name="comments")
     author_id = models.UUIDField()
     author_name = models.CharField(max_length=200)
-    sealed = models.BinaryField()  # {"text", "mentions": [names]}
+    sealed = models.BinaryField()  # {"text", "mentions": [names], "unknown": [names]}
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         indexes = [models.Index(fields=["tenant", "request", "at"], name="comments_of_request")]
+
+
+class Mention(models.Model):
+    """That a comment on a request named a member: what a person's own list can be narrowed to."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    request = models.ForeignKey(ApprovalRequest, on_delete=models.CASCADE, related_name="mentions")
+    user_id = models.UUIDField()  # by value, as the author of a comment is
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "user_id", "request"], name="one_mention_each")]
 
 
 class SavedView(models.Model):

@@ -15,6 +15,7 @@ from approvals import actions, fields, listing
 from approvals.card import card as card_of
 from approvals.card import mark
 from approvals.errors import AlreadyVoted, Changed, Claimed, Invalid, TooLate
+from approvals.filters import FILTERS, marked, starter
 from approvals.models import PRESSING, ApprovalRequest, RequestKind, SavedView
 from approvals.reading import many
 from console.runs.models import FeedTopic
@@ -110,10 +111,10 @@ def _rows(
     request: HttpRequest, actor: Actor
 ) -> tuple[QuerySet[ApprovalRequest], dict[str, str], frozenset[str] | None]:
     """What the address asks for, how it was read, and whose groups it is narrowed to (None: everybody's)."""
-    filters = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in listing.FILTERS}
+    filters = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in FILTERS}
     if filters["whose"] not in ("mine", "all"):
         filters["whose"] = "mine" if actor.role == "reviewer" else "all"
-    rows = listing.pending(actor, **{name: filters[name] for name in listing.FILTERS[1:]})
+    rows = listing.pending(actor, **{name: filters[name] for name in FILTERS[1:]})
     if filters["whose"] == "all":
         return rows, filters, None
     of = groups.of(actor)
@@ -123,14 +124,16 @@ def _rows(
 def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     """The list and its header."""
     wanted, filters, of = _rows(request, actor)
-    rows, after = listing.page(wanted, request.GET.get("after", ""), of)
+    rows, after = listing.page(marked(actor, wanted), request.GET.get("after", ""), of)
     topic = access.all(FeedTopic, actor).filter(name=f"queue:{actor.tenant.id}").values_list("last_seq", flat=True)
     kept = {name: value for name, value in filters.items() if value}
-    narrowed, totals = any(filters[name] for name in listing.FILTERS[1:]), listing.totals(wanted, of)
+    narrowed, totals = any(filters[name] for name in FILTERS[1:]), listing.totals(wanted, of)
     return {
         "section": "queue",
         "items": listing.items(rows),
         "filters": filters,
+        "starter": starter(actor, filters["starter"]) or "-" if filters["starter"] else "",
+        "holder": {"me": actor.id, "nobody": "-"}.get(filters["held"], ""),
         "kept": kept,
         "query": urlencode(kept),
         "narrowed": narrowed,

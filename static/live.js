@@ -21,6 +21,7 @@
     var list = document.querySelector(template.dataset.upsert);
     Array.from(template.content.children).forEach(function (fresh) {
       var old = fresh.id && document.getElementById(fresh.id);
+      mark(list, old, fresh);
       if (old && list && old.parentElement === list && !wanted(list, fresh)) {
         old.remove(); // it went to others
         return;
@@ -39,10 +40,21 @@
     });
   }
 
+  // What depends on the viewer: an entry says whom a comment has just mentioned; a mark that was there stays.
+  function mark(list, old, fresh) {
+    var pill = fresh.querySelector("[data-for-you]"), was = old && old.querySelector("[data-for-you]:not([hidden])");
+    var meant = list && list.dataset.me && (fresh.dataset.mention || "").split(" ").indexOf(list.dataset.me) >= 0;
+    if (pill && (meant || was)) pill.hidden = false;
+    else if (was && fresh.querySelector(".pills")) fresh.querySelector(".pills").prepend(was.cloneNode(true));
+  }
+
   // A list shows only what its filters let through: data-filter-kind="tool" on the list, data-kind on the entry.
   // data-mine="- finance": entries of these groups alone; "-" is none.
+  // data-begins="issue_": entries whose tool begins so. data-mentions: entries that bear the viewer's mark.
   function wanted(list, entry) {
     if ("mine" in list.dataset && list.dataset.mine.split(" ").indexOf(entry.dataset.group) < 0) return false;
+    if (list.dataset.begins && (entry.dataset.tool || "").indexOf(list.dataset.begins) !== 0) return false;
+    if ("mentions" in list.dataset && !entry.querySelector("[data-for-you]:not([hidden])")) return false;
     return Object.keys(list.dataset).every(function (name) {
       if (name.indexOf("filter") !== 0 || !list.dataset[name]) return true;
       var field = name.slice(6);

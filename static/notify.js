@@ -46,21 +46,29 @@
 
   // Entries that were here once are not news: one comes again when its votes or its deadline change.
   const known = new Set(Array.from(list.querySelectorAll(":scope > .item"), (item) => item.id));
+  let mentioned = "";
   document.addEventListener("live:changed", function () {
+    const mention = document.getElementById("last-mention"), of = mention ? mention.dataset : {};
+    if (of.comment && of.comment !== mentioned) {
+      mentioned = of.comment;
+      const me = list.dataset.me && of.whom.split(" ").indexOf(list.dataset.me) >= 0;
+      if (me && document.hidden && on()) tell(of.by + " mentioned you", of.title, "mention-" + of.comment, of.href);
+    }
     list.querySelectorAll(":scope > .item").forEach(function (item) {
       if (known.has(item.id)) return;
       known.add(item.id);
       if (!document.hidden || !on() || !item.classList.contains("is-new")) return;
-      tell(item);
+      const link = item.querySelector("a"), title = item.querySelector("strong"), sub = item.querySelector(".sub");
+      const words = title ? title.textContent : "A request waits for a person";
+      tell(words, sub ? sub.textContent : "", item.id, link ? link.href : "");
     });
   });
 
-  function tell(item) {
-    const link = item.querySelector("a"), title = item.querySelector("strong"), sub = item.querySelector(".sub");
-    const words = title ? title.textContent : "A request waits for a person";
+  // ``tag`` is the entry's id where it is in the list: a click then opens it in place.
+  function tell(words, body, tag, href) {
     let note = null;
     try {
-      note = new Notification(words, { body: sub ? sub.textContent : "", tag: item.id });
+      note = new Notification(words, { body: body, tag: tag });
     } catch (refused) { // phones let only installed apps do this
       choose(false);
       show();
@@ -71,9 +79,9 @@
     note.addEventListener("click", function () {
       window.focus();
       note.close();
-      const now = document.getElementById(item.id), open = now && now.querySelector("a");
+      const now = document.getElementById(tag), open = now && now.querySelector("a");
       if (open) open.click();
-      else if (link) location.href = link.href;
+      else if (href) location.href = href;
     });
   }
 })();

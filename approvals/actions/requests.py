@@ -100,12 +100,20 @@ def vote_contents(vote: Vote) -> dict[str, Json]:
     return found
 
 
-def tell(request: ApprovalRequest, run: Run, votes: Sequence[Vote] | None = None) -> None:
+def tell(
+    request: ApprovalRequest,
+    run: Run,
+    votes: Sequence[Vote] | None = None,
+    mention: Mapping[str, Json] | None = None,
+) -> None:
     """Publish where the request now stands, to the run's page and to the tenant's queue.
 
-    ``votes``, those that count, spare a query where the caller has them.
+    ``votes``, those that count, spare a query where the caller has them. ``mention``: the comment that is the news, by
+    whom, and the ids of whom it mentions.
     """
     payload = summary(request, run, standing_votes(request) if votes is None else votes)
+    if mention is not None:
+        payload["mention"] = {**mention, "whom": [str(each) for each in mention["whom"]]}
     topics = [feed.run_topic(request.run_id), feed.queue_topic(request.tenant_id)]
     feed.publish_to(request.tenant_id, topics, "request", payload)
 
@@ -129,6 +137,8 @@ def summary(request: ApprovalRequest, run: Run, votes: Sequence[Vote]) -> dict[s
         "blocks": request.blocks,
         "claimed_by": request.claimed_by_name if request.status == RequestStatus.PENDING else "",
         "claimed_until": iso(request.claimed_until),
+        "holder": str(request.claimed_by_id or "") if request.status == RequestStatus.PENDING else "",
+        "starter": str(request.started_by_id or ""),
         "approvers": request.approvers,
         "votes": len({vote.voter_id for vote in votes}),
         "created_at": iso(request.created_at),

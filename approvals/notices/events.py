@@ -8,6 +8,7 @@ ESCALATED = "request.escalated"
 DECIDED = "request.decided"
 EXPIRED = "request.expired"
 ENDED = "run.ended"
+MENTIONED = "request.mentioned"  # to the people it names alone: no channel chooses it
 TEST = "test"  # sent on an admin's word, whatever a channel has chosen
 
 EVENTS: dict[str, str] = {
@@ -19,4 +20,4 @@ EVENTS: dict[str, str] = {
     ENDED: "a run ends",
 }
 URGENT = (REMINDED, ESCALATED)
-WAITING = (CREATED, *URGENT)  # what a person may be written to about
+WAITING = (CREATED, *URGENT)  # said of what waits for a decision, and of nothing else

@@ -70,7 +70,7 @@ def group_of(request: ApprovalRequest) -> str:
 
 
 def _wanted(event: str) -> list[str]:
-    if event in events.URGENT:
+    if event in events.URGENT or event == events.MENTIONED:
         return ["all", "urgent"]
     return ["all"] if event in events.WAITING else []
 

@@ -135,8 +135,8 @@ def you(request: HttpRequest) -> HttpResponse:
 
 _CHOICES = [
     (Wants.OFF, "Nothing"),
-    (Wants.ALL, "Every request that waits for me, at once"),
-    (Wants.URGENT, "Only reminders and escalations"),
+    (Wants.ALL, "Every request that waits for me, at once, and comments that mention me"),
+    (Wants.URGENT, "Only reminders, escalations and comments that mention me"),
 ]
 
 

@@ -16,7 +16,7 @@ from approvals.notices import audience, events, words
 from approvals.notices.models import Channel, ChannelKind, Delivery, Notice, Subscription, Wants
 from console.runs.models import Run
 from console.tenants import crypto
-from console.tenants.models import User
+from console.tenants.models import Membership, User
 from console.tenants.scopes import system_scope
 
 errors = structlog.get_logger(__name__)
@@ -106,7 +106,9 @@ def prune(now: datetime) -> int:
 
 
 def _people(notice: Notice) -> Iterable[User]:
-    """Who is written to: those whom it waits for, who asked for it, and who may decide it."""
+    """Who is written to: those whom it waits for, who asked for it, and who may decide it; or those it is addressed to."""
+    if notice.event == events.MENTIONED:
+        return _addressed(notice)
     if notice.event not in events.WAITING:
         return []
     heard = [Wants.ALL, Wants.URGENT] if notice.event in events.URGENT else [Wants.ALL]
@@ -119,6 +121,16 @@ def _people(notice: Notice) -> Iterable[User]:
     asked -= set(starter)  # who started a run never approves it
     whom = audience.deciders(notice.tenant_id, str(notice.facts.get("group") or ""))
     return [user for user in whom if user.pk in asked and user.email]
+
+
+def _addressed(notice: Notice) -> list[User]:
+    """Whom a notice names, if they are members, who may all see every request, and asked for mail."""
+    asked = Subscription.objects.filter(tenant=notice.tenant_id).exclude(wants=Wants.OFF).values("user_id")
+    members = Membership.objects.filter(
+        tenant=notice.tenant_id, user_id__in=notice.facts.get("whom") or [], active=True, user__is_active=True
+    )
+    found = members.filter(user_id__in=asked).select_related("user").order_by("user__username")
+    return [member.user for member in found if member.user.email]
 
 
 def _named(notice: Notice) -> tuple[str, str]:

@@ -27,6 +27,12 @@ _KINDS = {
     "final": "A result",
     "in_doubt": "A call of which nobody knows whether it happened",
 }
+_STANDS = {
+    "pending": "It waits for a decision.",
+    "decided": "It has been decided.",
+    "expired": "It has expired.",
+    "moot": "Its run has ended, so nothing is asked any more.",
+}
 _WHY = {
     "message": "the workflow has a person look at what this agent says",
     "question": "the team needs an answer to go on",
@@ -79,6 +85,8 @@ def letter(about: About) -> tuple[str, str]:
     lines = [said, f"Workflow: {workflow}.{_by(facts)}"]
     if about.event in events.WAITING:
         lines += [_why(about), _whom(facts), _until(facts)]
+    if about.event == events.MENTIONED:
+        lines.append(_STANDS.get(str(facts.get("status")), ""))
     lines += ["", f"Look at it: {url(about)}"]
     return f"{workflow}: {said}"[:SUBJECT].rstrip("."), "\n".join(lines)
 
@@ -110,6 +118,8 @@ def _said(about: About, what: str) -> str:
     if about.event == events.DECIDED:
         did = _DID.get(str(facts.get("verdict")), "decided")
         return f"{what} was {did}{f' by {by}' if by else ''}."
+    if about.event == events.MENTIONED:
+        return f"{by or 'Somebody'} mentioned you in a comment on {what[0].lower()}{what[1:]}."
     if about.event == events.EXPIRED:
         return f"{what} expired: nobody answered in time."
     reason = str(facts.get("stop_reason") or "").replace("_", " ")
