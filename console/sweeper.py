@@ -29,7 +29,7 @@ _told: dict[str, float] = {}  # when a full queue was last spoken of
 
 def sweep() -> int:
     """Do all of it once; returns how many runs and requests were touched. Call outside any scope."""
-    first = lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due()
+    first = lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + approvals.lapse()
     return first + canary.look() + smoke.look() + waivers.expire() + contracts.catch_up()
 
 

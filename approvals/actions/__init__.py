@@ -7,7 +7,7 @@ order everywhere: the run's row, then the feed of the run, then the feed of the 
 from approvals.actions.announcing import announce
 from approvals.actions.bulk import decide_many
 from approvals.actions.calendar import put_calendar
-from approvals.actions.claims import assign, claim, release
+from approvals.actions.claims import assign, claim, lapse, release
 from approvals.actions.comments import comment
 from approvals.actions.decisions import decide, decided, decisions_for
 from approvals.actions.expiry import expire_due
@@ -41,6 +41,7 @@ __all__ = [
     "forget_view",
     "grant",
     "judge",
+    "lapse",
     "keep_view",
     "put_calendar",
     "release",
