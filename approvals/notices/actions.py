@@ -12,7 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals.errors import Conflict, Invalid
-from approvals.notices import checking, events, signing, spreading
+from approvals.models import ApprovalRequest
+from approvals.notices import checking, events, sending, signing, spreading
 from approvals.notices.models import Channel, ChannelKind, Delivery, DeliveryStatus, Notice, Subscription, Wants
 from console.audit import log
 from console.tenants import access, crypto
@@ -153,6 +154,9 @@ def redeliver(actor: Actor, delivery_id: UUID | str) -> Delivery:
     now = timezone.now()
     if found.status == DeliveryStatus.PENDING and found.attempts == 0:
         raise Conflict("It has not been sent once yet: it is on its way.")
+    state = access.all(ApprovalRequest, actor).filter(pk=found.notice.request_id).values_list("status", flat=True)
+    if found.notice.request_id is not None and sending.moot(found, state.first()):
+        raise Conflict("It says that a request waits, which it does no more: there is nothing to send.")
     _again(access.all(Delivery, actor).filter(pk=found.pk), now)
     log.record(actor, "delivery.redelivered", "delivery", found.pk, channel=channel.name, was=found.status)
     return access.get(Delivery, actor, pk=found.pk)

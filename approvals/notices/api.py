@@ -17,7 +17,7 @@ from console.tenants.access import actor_of
 
 router = Router(tags=["channels"])
 _DELIVERIES = Delivery.objects.select_related("notice")
-DeliveryState = Literal["", "pending", "delivered", "failed", "dead"]
+DeliveryState = Literal["", "pending", "delivered", "failed", "dead", "dropped"]
 
 
 class ChannelIn(Schema):

@@ -20,12 +20,16 @@ class Wants(models.TextChoices):
 
 
 class DeliveryStatus(models.TextChoices):
-    """pending -> delivered; pending -> failed -> failed ... -> delivered or dead. Redelivery makes it pending again."""
+    """pending -> delivered; pending -> failed -> failed ... -> delivered or dead. Redelivery makes it pending again.
+
+    What says that something waits is dropped, from pending or failed, where it waits no more: see sending.py.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"  # and will be tried again
     DEAD = "dead"
+    DROPPED = "dropped"  # was not sent, as it was not true any more
 
 
 class Channel(models.Model):

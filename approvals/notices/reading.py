@@ -74,7 +74,7 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "status": row.status,
         "attempts": row.attempts,
         "answered": row.answered,
-        "next_at": row.next_at if row.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.DEAD) else None,
+        "next_at": row.next_at if row.status in (DeliveryStatus.PENDING, DeliveryStatus.FAILED) else None,
         "created_at": row.created_at,
         "ended_at": row.ended_at,
     }
@@ -90,5 +90,5 @@ def in_full(row: Delivery) -> dict[str, Any]:
         "is_json": "json" in body,
         "headers": tries[-1]["headers"] if tries else {},
         "tries": tries[::-1],
-        "may_repeat": row.status in _BAD or row.attempts > 0,
+        "may_repeat": row.status != DeliveryStatus.DROPPED and (row.status in _BAD or row.attempts > 0),
     }

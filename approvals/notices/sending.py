@@ -3,6 +3,8 @@
 A delivery is claimed by moving its ``next_at`` forward, so a sender that dies gives it back by doing nothing. One that
 dies between sending and recording has it sent again, under the same id: receivers tell repeated messages by that.
 
+What says to people that a request waits is looked at once more just before: decided meanwhile, it is dropped.
+
 Deliveries travel in lanes (one for each channel, one for the mail server), and no lane takes more than a few of a
 process's places: what hangs holds up only its own.
 """
@@ -23,7 +25,9 @@ import structlog
 from django.conf import settings
 from django.db import connection
 
-from approvals.notices import signing, spreading
+from approvals import models
+from approvals.models import RequestStatus
+from approvals.notices import events, signing, spreading
 from approvals.notices.answers import Answer
 from approvals.notices.models import Channel, ChannelKind, Delivery, DeliveryStatus, Subscription, Wants
 from approvals.notices.transports import Transports
@@ -61,6 +65,7 @@ class Parcel:
     url: str = field(default="", repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     refusal: str = ""  # why it is not to be sent any more
+    over: str = ""  # why there is nothing to send any more: what it says has come to its end
 
 
 @dataclass(slots=True)
@@ -99,8 +104,8 @@ class Sender:
         """The answer, what was sent besides the body, and the milliseconds that it took."""
         began, sent = time.monotonic(), {}
         try:
-            if parcel.refusal:
-                answer = Answer(False, said=parcel.refusal)
+            if parcel.refusal or parcel.over:
+                answer = Answer(False, said=parcel.refusal or parcel.over)
             elif parcel.kind == ChannelKind.WEBHOOK:
                 sent = signing.headers(parcel.message_id, self.clock(), parcel.body["json"], parcel.secrets)
                 answer = self.transports.post(parcel.url, sent, parcel.body["json"])
@@ -124,8 +129,10 @@ def claim(number: int, full: Sequence[str], now: datetime) -> list[Parcel]:
                 _CLAIM, {"now": now, "until": now + LEASE, "full": list(full), "abreast": ABREAST, "number": number}
             )
             ids = [row[0] for row in cursor.fetchall()]
-        found = Delivery.objects.select_related("channel", "tenant").filter(pk__in=ids).order_by("created_at", "id")
-        return [_parcel(delivery, now) for delivery in found]
+        rows = Delivery.objects.select_related("channel", "tenant", "notice").filter(pk__in=ids)
+        found = list(rows.order_by("created_at", "id"))
+        over = _over(found)
+        return [_parcel(delivery, now, over.get(delivery.pk, "")) for delivery in found]
 
 
 def record(parcel: Parcel, answer: Answer, sent: dict[str, str], took: int, now: datetime, dice: float) -> bool:
@@ -142,6 +149,8 @@ def record(parcel: Parcel, answer: Answer, sent: dict[str, str], took: int, now:
         row.answered = answer.status
         if answer.ok:
             row.status, row.ended_at = DeliveryStatus.DELIVERED, now
+        elif parcel.over and not parcel.refusal:
+            row.status, row.ended_at = DeliveryStatus.DROPPED, now
         elif parcel.refusal or answer.gone or row.round >= len(PAUSES):
             row.status, row.ended_at = DeliveryStatus.DEAD, now
         else:
@@ -172,11 +181,32 @@ def _gone(row: Delivery) -> None:
         log.record(sayso, "channel.switched_off", "channel", channel.pk, name=channel.name, why=because)
 
 
-def _parcel(row: Delivery, now: datetime) -> Parcel:
+def moot(row: Delivery, status: str | None) -> str:
+    """Why a delivery is not sent any more whose request is in ``status`` (None: gone), or an empty text.
+
+    Who is told that something waits must find it waiting. A webhook is told all the same: to it each notice is a fact,
+    and the facts come whole and in their order.
+    """
+    webhook = row.channel is not None and row.channel.kind == ChannelKind.WEBHOOK
+    if webhook or row.notice.event not in events.WAITING or status == RequestStatus.PENDING:
+        return ""
+    return _OVER.get(status or "", "Not sent: there is no such request any more.")
+
+
+def _over(rows: Sequence[Delivery]) -> dict[UUID, str]:
+    """By delivery, why it is not sent any more."""
+    waiting = {row.notice.request_id for row in rows if row.notice.event in events.WAITING}
+    if not waiting:
+        return {}
+    states = dict(models.ApprovalRequest.objects.filter(pk__in=waiting).values_list("pk", "status"))
+    return {row.pk: moot(row, states.get(row.notice.request_id)) for row in rows}
+
+
+def _parcel(row: Delivery, now: datetime, over: str) -> Parcel:
     """What a delivery needs on its way. One that cannot be opened is refused, not raised: others wait behind it."""
     about: dict[str, Any] = {
         "id": row.pk, "tenant_id": row.tenant_id, "attempt": row.attempts, "lane": row.lane,
-        "message_id": row.message_id, "kind": ChannelKind.EMAIL,
+        "message_id": row.message_id, "kind": ChannelKind.EMAIL, "over": over,
     }  # fmt: skip
     try:
         body = crypto.unseal_json(row.tenant_id, "notice", row.sealed_body)
@@ -223,6 +253,11 @@ def _without(said: str, parcel: Parcel) -> str:
     return said
 
 
+_OVER = {
+    "decided": "Not sent: decided meanwhile.",
+    "expired": "Not sent: it expired meanwhile.",
+    "moot": "Not sent: its run ended meanwhile.",
+}
 _OPEN = (DeliveryStatus.PENDING, DeliveryStatus.FAILED)
 
 # The candidates are counted by lane first, which no row lock allows; then locked, skipping what another process has.
