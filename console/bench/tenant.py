@@ -21,7 +21,6 @@ from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import actions as workflows
 from console.workflows import waived
 from console.workflows.models import Waiver, Workflow
-from console.workflows.oversight import says_never
 
 NOBODY = "bench-nobody"  # a queue without a worker
 
@@ -89,9 +88,11 @@ def workflow_of(actor: Actor, slug: str, body: dict[str, Any]) -> Workflow:
         workflow = access.all(Workflow, actor).filter(slug=slug).first()
         workflow = workflow or workflows.create_workflow(actor, slug, slug)
         workflows.create_revision(actor, workflow, body)
-        if says_never(body) and not waived.in_force(workflow):
+        workflow = access.get(Workflow.objects.select_related("current"), actor, slug=slug)
+        kept = workflow.current.body if workflow.current else {}
+        if waived.of_now(workflow, kept) != (kept.get("oversight") or {}):
             _waive(workflow)
-        return access.get(Workflow.objects.select_related("current"), actor, slug=slug)
+        return workflow
 
 
 def _waive(workflow: Workflow) -> None:

@@ -15,7 +15,7 @@ from console.workflows.registry import Registry
 from console.workflows.rule_words import rule_sentences
 
 Json = Any
-WORDING = 1  # raise it when ``paragraph`` says the same in other words: every contract is then written down anew
+WORDING = 2  # raise it when ``paragraph`` says the same in other words: every contract is then written down anew
 
 
 class Waived(Protocol):
@@ -38,12 +38,14 @@ def paragraph(
     oversight: Mapping[str, Json],
     limits: Mapping[str, Json],
     waivers: Sequence[Waived] = (),
+    outgrown: Sequence[tuple[Waived, Sequence[str]]] = (),
     rules: Sequence[Mapping[str, Json]] = (),
 ) -> str:
     """The behaviour contract of a revision: what it may do alone, what stops, who agrees, what is reviewed, what ends it.
 
     ``oversight`` is what holds, where ``body`` may say NEVER; ``limits`` are those of a run that starts now; ``waivers`` are
-    in force, and ``rules`` are the organisation's own. It says nothing that changes by itself, so that the same words mean
+    in force, ``outgrown`` would be if the revision did no more than was assessed (with what it does more), and ``rules`` are
+    the organisation's own. It says nothing that changes by itself, so that the same words mean
     the same behaviour.
     """
     effective = {**body, "oversight": oversight}
@@ -58,17 +60,29 @@ def paragraph(
     says.append(meaning(oversight.get("mode") or "TERMINATE", team, reviews=reviews))
     for agent, mode in (oversight.get("stages") or {}).items():
         says.append(f"Of {agent}: {_low(meaning(mode, team, stage=True, reviews=reviews))}")
-    says += _never(body, oversight, waivers)
+    says += _never(body, oversight, waivers, outgrown)
     if body.get("output_contract"):
         says.append("A result that does not fit the output contract ends the run as a contract violation.")
     says.append(_ends(limits))
     return " ".join(says)
 
 
-def _never(body: Mapping[str, Json], oversight: Mapping[str, Json], waivers: Sequence[Waived]) -> Iterator[str]:
+def _never(
+    body: Mapping[str, Json],
+    oversight: Mapping[str, Json],
+    waivers: Sequence[Waived],
+    outgrown: Sequence[tuple[Waived, Sequence[str]]],
+) -> Iterator[str]:
     """On whose word NEVER holds and until when, or that it does not."""
     held = set(says_never({"oversight": oversight}))
     for stage in says_never(body):
+        past = next((one for one in outgrown if one[0].stage in (stage, "")), None)
+        if stage not in held and past is not None:
+            yield (
+                f"The revision says NEVER for {where(stage)}, to which {past[0].consented_by_name} consented for a team that "
+                f"could do less: now {'; '.join(past[1])}. So TERMINATE holds instead."
+            )
+            continue
         if stage not in held:
             yield f"The revision says NEVER for {where(stage)}, which is not in force, so TERMINATE holds instead."
             continue
@@ -134,7 +148,7 @@ def _sorted_tools(body: Mapping[str, Json], tools: Registry) -> tuple[list[str],
     asks: dict[str, None] = {}
     always: dict[str, None] = {}
     oversight = body.get("oversight") or {}
-    for agent, tool in _tools(body.get("team"), ""):
+    for agent, tool in tools_of(body.get("team")):
         name, known = str(tool.get("name", "?")), tool.get("catalogue") or tool.get("name") or ""
         try:
             spec = tools.get(str(known), tool.get("version"))
@@ -150,7 +164,7 @@ def _sorted_tools(body: Mapping[str, Json], tools: Registry) -> tuple[list[str],
     return list(alone), list(asks), list(always)
 
 
-def _tools(node: Json, agent: str) -> Iterator[tuple[str, Mapping[str, Json]]]:
+def tools_of(node: Json, agent: str = "") -> Iterator[tuple[str, Mapping[str, Json]]]:
     """(agent, configuration) of each tool in a component document."""
     if isinstance(node, Mapping):
         config = node.get("config")
@@ -159,10 +173,10 @@ def _tools(node: Json, agent: str) -> Iterator[tuple[str, Mapping[str, Json]]]:
         if node.get("component_type") == "tool" and isinstance(config, Mapping) and "name" in config:
             yield agent, config
         for value in node.values():
-            yield from _tools(value, agent)
+            yield from tools_of(value, agent)
     elif isinstance(node, list):
         for value in node:
-            yield from _tools(value, agent)
+            yield from tools_of(value, agent)
 
 
 def _oversight(oversight: Mapping[str, Json]) -> str:

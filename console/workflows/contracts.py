@@ -15,6 +15,7 @@ from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import limits, registry, waived
 from console.workflows.behaviour import WORDING, paragraph
 from console.workflows.models import BehaviourContract, Revision, Workflow
+from console.workflows.oversight import says_never
 
 Json = Any
 LIMIT = 100  # workflows whose contracts one sweep writes anew
@@ -89,12 +90,14 @@ def text_of(workflow: Workflow, revision: Revision | None = None) -> str:
     if revision is None:
         return ""
     body, own = revision.body, limits.of_tenant(workflow.tenant_id)
+    held, past = waived.holding(workflow, body, own) if says_never(body) else ([], [])
     return paragraph(
         body,
         registry.of(workflow.tenant_id),
         oversight=waived.effective(workflow, body, own),
         limits=limits.effective(own, workflow.limits, body.get("limits") or {}),
-        waivers=waived.in_force(workflow),
+        waivers=held,
+        outgrown=past,
         rules=_rules(workflow.tenant_id) if _rules else (),
     )
 

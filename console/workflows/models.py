@@ -195,6 +195,7 @@ class Waiver(models.Model):
     revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")  # that it was written for
     stage = models.CharField(max_length=200, blank=True, default="")  # an agent's name; blank: the whole workflow
     risk_assessment = models.TextField()  # for the record: never changed, never erased
+    assessed = models.JSONField(null=True)  # what it was written of, see assessed.py; null: before that was kept
     expires_at = models.DateTimeField()
     proposed_by_id = models.UUIDField()
     proposed_by_name = models.CharField(max_length=200)

@@ -99,8 +99,9 @@ def _shown(actor: Actor, workflow: Workflow) -> dict[str, Any]:
     body = workflow.current.body if workflow.current else {}
     own = limits.of_tenant(actor.tenant.id)
     rows = access.all(Waiver.objects.select_related("revision"), actor).filter(workflow=workflow)
+    past = waived.outgrown(workflow)
     kept = [
-        {"it": one, "state": waived.state(one), "where": where(one.stage)}
+        {"it": one, "state": _state(one, past), "where": where(one.stage), "beyond": past.get(one.pk, [])}
         for one in rows.order_by("-proposed_at")[:_LISTED]
     ]
     taken = {one["it"].stage for one in kept if one["state"] == "proposed"}
@@ -113,7 +114,8 @@ def _shown(actor: Actor, workflow: Workflow) -> dict[str, Any]:
         "missing": lacking(body, own, workflow.limits),
         "asked": [one for one in kept if one["state"] == "proposed"],
         "held_now": [one for one in kept if one["state"] == "in_force"],
-        "over": [one for one in kept if one["state"] not in ("proposed", "in_force")],
+        "outgrown": [one for one in kept if one["state"] == "outgrown"],
+        "over": [one for one in kept if one["state"] not in ("proposed", "in_force", "outgrown")],
         "output_contract": body.get("output_contract"),
         "held": [
             (limits.NAMES[name], shown_limit(name, held[name])) for name in ("max_turns", "max_tokens", "max_cost")
@@ -124,6 +126,10 @@ def _shown(actor: Actor, workflow: Workflow) -> dict[str, Any]:
         "may": actor.role == "admin",
         "me": actor.id,
     }
+
+
+def _state(waiver: Waiver, past: dict[Any, list[str]]) -> str:
+    return "outgrown" if waiver.pk in past else waived.state(waiver)
 
 
 def _status(fault: Exception) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from console.tenants.access import Actor
-from console.workflows import waived
+from console.workflows import limits, waived
 from console.workflows.models import Revision, Waiver, Workflow
 from console.workflows.outline import config, kind, nodes
 from console.workflows.oversight import meaning, says_never
@@ -58,10 +58,12 @@ def _form(body: Mapping[str, Json], typed: Mapping[str, str] | None) -> dict[str
 
 
 def rows(row: Workflow, revision: Revision) -> list[dict[str, Json]]:
-    """``who``, ``mode`` (that holds), ``means``, ``fallen`` (NEVER that does not hold) and ``until``, the workflow first."""
+    """``who``, ``mode`` (that holds), ``means``, ``fallen`` (NEVER that does not hold), ``beyond`` (what a waiver did
+    not foresee) and ``until``, the workflow first."""
     body = revision.body
     oversight = waived.of_now(row, body)
-    held = waived.in_force(row) if says_never(body) else []
+    own = limits.of_tenant(row.tenant_id) if says_never(body) else {}
+    held, past = waived.holding(row, body, own) if says_never(body) else ([], [])
     never = set(says_never(body))
     modes = {"": oversight.get("mode") or "TERMINATE", **(oversight.get("stages") or {})}
     found = []
@@ -74,6 +76,7 @@ def rows(row: Workflow, revision: Revision) -> list[dict[str, Json]]:
                 "means": means,
                 "fallen": stage in never and mode != "NEVER",
                 "until": _until(held, stage) if mode == "NEVER" else None,
+                "beyond": next((why for one, why in past if one.stage in (stage, "")), []),
             }
         )
     return found

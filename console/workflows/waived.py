@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from console.workflows import limits
+from console.workflows import assessed, limits, registry
 from console.workflows.models import Waiver, Workflow
 from console.workflows.oversight import held, lacking, says_never
 
@@ -24,7 +24,7 @@ def effective(workflow: Workflow, body: Mapping[str, Json], tenant_limits: Mappi
         return held(body, ())
     if lacking(body, tenant_limits, workflow.limits):
         return held(body, ())
-    return held(body, {one.stage for one in in_force(workflow)})
+    return held(body, {one.stage for one in holding(workflow, body, tenant_limits)[0]})
 
 
 def of_now(workflow: Workflow, body: Mapping[str, Json]) -> dict[str, Json]:
@@ -32,8 +32,45 @@ def of_now(workflow: Workflow, body: Mapping[str, Json]) -> dict[str, Json]:
     return effective(workflow, body, limits.of_tenant(workflow.tenant_id) if says_never(body) else {})
 
 
+def holding(
+    workflow: Workflow, body: Mapping[str, Json], tenant_limits: Mapping[str, Json]
+) -> tuple[list[Waiver], list[tuple[Waiver, list[str]]]]:
+    """The waivers in force that hold for a revision's ``body``, and those that do not, with why: the body lets the team do
+    more than was assessed. What was assessed is kept with each; of an older one it is read from its own revision."""
+    held_now: list[Waiver] = []
+    outgrown: list[tuple[Waiver, list[str]]] = []
+    rows = in_force(workflow)
+    tools = registry.of(workflow.tenant_id) if rows else None
+    for one in rows:
+        assert tools is not None  # noqa: S101 - there are rows
+        levels = (tenant_limits, workflow.limits, body.get("limits") or {})
+        now_is = assessed.taken(body, one.stage, tools, limits.effective(*levels))
+        was = one.assessed or _before(one, tools)
+        more = assessed.beyond(was, now_is)
+        if more:
+            outgrown.append((one, more))
+        else:
+            held_now.append(one)
+    return held_now, outgrown
+
+
+def outgrown(workflow: Workflow) -> dict[Any, list[str]]:
+    """By id, why a waiver that is in force does not hold for the current revision. Empty where all of them hold."""
+    body = workflow.current.body if workflow.current else {}
+    if not says_never(body):
+        return {}
+    past = holding(workflow, body, limits.of_tenant(workflow.tenant_id))[1]
+    return {one.pk: why for one, why in past}
+
+
+def _before(waiver: Waiver, tools: registry.Registry) -> dict[str, Json]:
+    """What a waiver from before this was kept stood for; of its limits only the revision's own are known."""
+    body = waiver.revision.body
+    return assessed.taken(body, waiver.stage, tools, limits.effective(body.get("limits") or {}))
+
+
 def in_force(workflow: Workflow) -> list[Waiver]:
-    """A workflow's waivers that hold now, the longest first."""
+    """A workflow's waivers that two admins stand for now, the longest first; ``holding`` says for which revision."""
     rows = Waiver.objects.filter(
         tenant_id=workflow.tenant_id,
         workflow=workflow,

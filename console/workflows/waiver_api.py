@@ -13,6 +13,7 @@ from console.tenants import access
 from console.tenants.access import Actor, actor_of
 from console.workflows import contracts, waived, waivers
 from console.workflows.models import BehaviourContract, Waiver, Workflow
+from console.workflows.oversight import says_never
 
 Json = Any
 router = Router(tags=["oversight"])
@@ -38,11 +39,14 @@ class RevokeIn(Schema):
 
 class WaiverOut(Schema):
     """``state``: proposed, in_force, expired (after consent), lapsed (without), revoked (after consent) or declined
-    (without). ``revision`` is the one that it was written for."""
+    (without). ``revision`` is the one that it was written for. ``holds`` is whether NEVER is in force by it for the current
+    revision; ``beyond`` is what that one may do more than was assessed, for which it does not hold."""
 
     id: str
     stage: str
     state: str
+    holds: bool
+    beyond: list[str]
     revision: int
     risk_assessment: str
     expires_at: datetime
@@ -87,8 +91,9 @@ class BehaviourOut(Schema):
 )
 def list_waivers(request: HttpRequest, slug: str) -> Any:
     actor = actor_of(request)
-    rows = access.all(Waiver.objects.select_related("revision"), actor).filter(workflow=_workflow(actor, slug))
-    return {"items": [_waiver_out(each) for each in rows.order_by("-proposed_at")[:LISTED]], "next": None}
+    workflow = _workflow(actor, slug)
+    rows = access.all(Waiver.objects.select_related("revision"), actor).filter(workflow=workflow)
+    return {"items": _waivers_out(workflow, list(rows.order_by("-proposed_at")[:LISTED])), "next": None}
 
 
 @router.post(
@@ -98,8 +103,9 @@ def list_waivers(request: HttpRequest, slug: str) -> Any:
 )
 def propose(request: HttpRequest, slug: str, body: WaiverIn) -> Any:
     actor = actor_of(request)
-    made = waivers.propose(actor, _workflow(actor, slug), body.stage, body.risk_assessment, body.expires_at)
-    return Status(201, _waiver_out(made))
+    workflow = _workflow(actor, slug)
+    made = waivers.propose(actor, workflow, body.stage, body.risk_assessment, body.expires_at)
+    return Status(201, _waivers_out(workflow, [made])[0])
 
 
 @router.post(
@@ -107,13 +113,13 @@ def propose(request: HttpRequest, slug: str, body: WaiverIn) -> Any:
 )
 def consent(request: HttpRequest, slug: str, id: str) -> Any:
     actor = actor_of(request)
-    return _waiver_out(waivers.consent(actor, _waiver(actor, slug, id)))
+    return _waivers_out(_workflow(actor, slug), [waivers.consent(actor, _waiver(actor, slug, id))])[0]
 
 
 @router.delete("/workflows/{slug}/waivers/{id}", response=WaiverOut, summary="Revoke it, or decline it, and say why")
 def revoke(request: HttpRequest, slug: str, id: str, body: RevokeIn) -> Any:
     actor = actor_of(request)
-    return _waiver_out(waivers.revoke(actor, _waiver(actor, slug, id), body.why))
+    return _waivers_out(_workflow(actor, slug), [waivers.revoke(actor, _waiver(actor, slug, id), body.why)])[0]
 
 
 @router.get(
@@ -140,8 +146,17 @@ def _waiver(actor: Actor, slug: str, key: str) -> Waiver:
     return access.get(rows, actor, pk=key, workflow=_workflow(actor, slug))
 
 
-def _waiver_out(waiver: Waiver) -> dict[str, Json]:
+def _waivers_out(workflow: Workflow, rows: list[Waiver]) -> list[dict[str, Json]]:
+    never = set(says_never(workflow.current.body)) if workflow.current else set()
+    past = waived.outgrown(workflow) if any(waived.state(each) == "in_force" for each in rows) else {}
+    return [_waiver_out(each, past.get(each.pk, []), never) for each in rows]
+
+
+def _waiver_out(waiver: Waiver, beyond: list[str], never: set[str]) -> dict[str, Json]:
+    asked = bool(never) if not waiver.stage else waiver.stage in never
     return {
+        "holds": waived.state(waiver) == "in_force" and asked and not beyond,
+        "beyond": beyond,
         "id": str(waiver.id),
         "stage": waiver.stage,
         "state": waived.state(waiver),

@@ -3,7 +3,8 @@
     proposed --consent--> in force --> expired, by its date alone
         '-------revoke------'
 
-An admin writes the risk assessment and the date, another admin consents. Wherever no waiver is in force, NEVER means
+An admin writes the risk assessment and the date, another admin consents. It holds for what was
+assessed and for less: a revision whose team may do more (assessed.py) takes another. Wherever no waiver holds, NEVER means
 TERMINATE: waived.py says so for a run that starts now, and the run keeps what it was told. Each deed writes its audit
 row in the same transaction. Call inside a tenant_scope.
 """
@@ -19,7 +20,7 @@ from console.tenants import access
 from console.tenants.access import Actor, Forbidden
 from console.tenants.models import Membership
 from console.tenants.scopes import system_scope, tenant_scope
-from console.workflows import contracts, limits, waived
+from console.workflows import assessed, contracts, limits, registry, waived
 from console.workflows.errors import Conflict, Invalid
 from console.workflows.models import Waiver, Workflow
 from console.workflows.oversight import lacking, says_never, where
@@ -53,6 +54,7 @@ def propose(actor: Actor, workflow: Workflow, stage: Any, risk_assessment: Any, 
         revision=revision,
         stage=stage,
         risk_assessment=text,
+        assessed=_assessed(locked, stage),
         expires_at=until,
         proposed_by_id=actor.id,
         proposed_by_name=actor.name[:200],
@@ -64,7 +66,7 @@ def propose(actor: Actor, workflow: Workflow, stage: Any, risk_assessment: Any, 
 
 def consent(actor: Actor, waiver: Waiver) -> Waiver:
     """Let a proposal hold. Raises Forbidden (another admin than its proposer, in person), Conflict when it has been
-    decided or is over, and Invalid when the workflow is no longer what it was written for."""
+    decided, is over, or is of a team that may do more by now, and Invalid when there is nothing to waive any more."""
     _in_person(actor)
     locked = _locked(actor, waiver.workflow)
     found = access.get(Waiver, actor, for_update=True, pk=waiver.pk, workflow=locked)
@@ -73,6 +75,12 @@ def consent(actor: Actor, waiver: Waiver) -> Waiver:
     if waived.state(found) != "proposed":
         raise Conflict(f"This cannot be consented to: it {_BECAME[waived.state(found)].format(it=found)}.")
     _worth_it(locked, found.stage)
+    more = assessed.beyond(found.assessed, _assessed(locked, found.stage)) if found.assessed else []
+    if more:
+        raise Conflict(
+            f"The team can do more now than {found.proposed_by_name} assessed: {'; '.join(more)}. Decline this, and have "
+            "another written."
+        )
     found.consented_by_id, found.consented_by_name = actor.id, actor.name[:200]
     found.consented_at = waived.now()
     found.save(update_fields=["consented_by_id", "consented_by_name", "consented_at"])
@@ -159,6 +167,13 @@ def _worth_it(workflow: Workflow, stage: str) -> None:
     missing = lacking(body, limits.of_tenant(workflow.tenant_id), workflow.limits)
     if missing:
         raise Invalid(*missing[0])
+
+
+def _assessed(workflow: Workflow, stage: str) -> dict[str, Json]:
+    """What there is to assess of the current revision."""
+    body = workflow.current.body if workflow.current else {}
+    held = limits.effective(limits.of_tenant(workflow.tenant_id), workflow.limits, body.get("limits") or {})
+    return assessed.taken(body, stage, registry.of(workflow.tenant_id), held)
 
 
 def _words(stages: Collection[str]) -> str:

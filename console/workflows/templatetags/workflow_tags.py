@@ -22,6 +22,7 @@ def rollout_word(status: str) -> str:
 _WAIVERS = {
     "proposed": ("waits for consent", "wait"),
     "in_force": ("in force", "machine"),
+    "outgrown": ("not for this version", "wait"),
     "expired": ("has run out", ""),
     "lapsed": ("ran out without consent", ""),
     "revoked": ("revoked", "harm"),
