@@ -1,7 +1,7 @@
 """``bench queue``: the queue's page, and how soon it hears of a change, with 1,000 and with 100,000 pending requests.
 
 One tenant, four groups, three risks, dates spread over six weeks. A reviewer who is in two of the groups reads the page
-over HTTP with a session's cookie (its own part, a filter, the whole, the second page, a card); a socket listens while
+over HTTP with a session's cookie (its own part, filters, the whole, the second page, a card); a socket listens while
 requests are taken in hand and let go of, and hears when each change's transaction has ended. After the rows were made the
 database's statistics are brought up to date, as autovacuum does within a minute. All clocks are this machine's; what is
 measured includes the way over the loopback.
@@ -73,6 +73,9 @@ def _pages(cookies: dict[str, str], template: UUID) -> dict[str, list[float]]:
             "page_all": "/queue/?whose=all",
             "page_second": "/queue/" + found[1].replace("&amp;", "&"),
             "page_filtered": "/queue/?whose=mine&risk=low&kind=tool",
+            "page_agent": "/queue/?whose=mine&agent=nobody",  # none of all of them
+            "page_starter": "/queue/?whose=mine&starter=me",
+            "page_mentions": "/queue/?whose=mine&mentions=me",
             "count": "/queue/?part=say",
             "card": f"/queue/{template}/",
         }
