@@ -62,9 +62,7 @@ def beyond(then: Mapping[str, Json], now: Mapping[str, Json]) -> list[str]:
             found.append(f"{name} stops for nobody any more")
     for name in LIMITS:
         if size(now["limits"][name]) > size(then["limits"][name]):
-            found.append(
-                f"its limit of {_named(name)} is {now['limits'][name]}, and {then['limits'][name]} was assessed"
-            )
+            found.append(f"its limit of {_named(name)} is {now['limits'][name]}, and was {then['limits'][name]}")
     if now["contract"] != then["contract"]:
         found.append("its output contract is another")
     return found

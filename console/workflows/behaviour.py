@@ -79,8 +79,8 @@ def _never(
         past = next((one for one in outgrown if one[0].stage in (stage, "")), None)
         if stage not in held and past is not None:
             yield (
-                f"The revision says NEVER for {where(stage)}, to which {past[0].consented_by_name} consented for a team that "
-                f"could do less: now {'; '.join(past[1])}. So TERMINATE holds instead."
+                f"The revision says NEVER for {where(stage)}, and goes beyond what {past[0].consented_by_name} consented to: "
+                f"{'; '.join(past[1])}. So TERMINATE holds instead."
             )
             continue
         if stage not in held:

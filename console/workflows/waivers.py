@@ -78,7 +78,7 @@ def consent(actor: Actor, waiver: Waiver) -> Waiver:
     more = assessed.beyond(found.assessed, _assessed(locked, found.stage)) if found.assessed else []
     if more:
         raise Conflict(
-            f"The team can do more now than {found.proposed_by_name} assessed: {'; '.join(more)}. Decline this, and have "
+            f"The team goes beyond what {found.proposed_by_name} assessed: {'; '.join(more)}. Decline this, and have "
             "another written."
         )
     found.consented_by_id, found.consented_by_name = actor.id, actor.name[:200]

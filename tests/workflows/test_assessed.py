@@ -41,8 +41,8 @@ def now(**change: Any) -> dict[str, Any]:
         ({"pay": {"safety": "neither"}}, ["pay can act, and could be repeated without harm"]),
         ({"pay": {"approval": "allow"}}, ["pay stops for nobody any more"]),
         ({"tools": {"mail": THEN["tools"]["pay"]}}, ["it may use mail, which was not assessed"]),
-        ({"limits": {"max_turns": 21}}, ["its limit of turns is 21, and 20 was assessed"]),
-        ({"limits": {"run_timeout": "PT1H"}}, ["its limit of machine time is PT1H, and PT10M was assessed"]),
+        ({"limits": {"max_turns": 21}}, ["its limit of turns is 21, and was 20"]),
+        ({"limits": {"run_timeout": "PT1H"}}, ["its limit of machine time is PT1H, and was PT10M"]),
         ({"contract": "b"}, ["its output contract is another"]),
     ],
 )
@@ -99,11 +99,13 @@ def test_a_revision_with_another_tool_falls_back_until_it_is_consented_to(world:
     one = shown(team)
     assert (one["state"], one["holds"]) == ("in_force", False)
     assert one["beyond"] == ["it may use issue_refund, which was not assessed"]
-    assert "could do less: now it may use issue_refund, which was not assessed. So TERMINATE holds" in contract(team)
+    assert "consented to: it may use issue_refund, which was not assessed. So TERMINATE holds" in contract(team)
     client = team.house.admin.client
     page = client.get("/workflows/desk/waivers/").content.decode()
-    assert "Not for this version" in page and "may do more than was assessed: it may use issue_refund" in page
-    assert "could do less: it may use issue_refund" in client.get("/workflows/desk/").content.decode()
+    assert "Not for this version" in page and "goes beyond what was assessed: it may use issue_refund" in page
+    assert (
+        "beyond what two admins stand for: it may use issue_refund" in client.get("/workflows/desk/").content.decode()
+    )
     clock.at += timedelta(hours=1)
     team.agree(team.propose())
     assert team.mode() == "NEVER" and "NEVER holds for the whole workflow" in contract(team)
@@ -135,7 +137,7 @@ def test_limits_raised_further_up_count(world: World) -> None:
     with team.house.scope():
         actions.put_limits(team.ada, {"max_turns": 6, "max_cost": "1.00"})
     assert team.mode() == "TERMINATE"
-    assert shown(team)["beyond"] == ["its limit of turns is 6, and 5 was assessed"]
+    assert shown(team)["beyond"] == ["its limit of turns is 6, and was 5"]
     assert "its limit of turns is 6" in contract(team)
 
 
