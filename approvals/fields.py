@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,7 +129,7 @@ def read(schema: Json, arguments: Json, typed: Mapping[str, str]) -> dict[str, J
 
 def _value(one: Field, text: str) -> Json:
     try:
-        value = json.loads(text.strip(), parse_constant=_no_constant)
+        value = _loads(text.strip())
     except (ValueError, RecursionError):
         raise Invalid(one.name, f"“{text[:60]}” is not {_WANTED.get(one.type, 'JSON')}") from None
     if one.type in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -136,14 +137,26 @@ def _value(one: Field, text: str) -> Json:
     return value
 
 
+def _loads(text: str) -> Json:
+    """JSON as the standard says: no NaN, and no number beyond all bounds. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+
+
 def _no_constant(name: str) -> Json:
-    raise ValueError(name)
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:60]} is too large a number")
+    return number
 
 
 def read_json(text: str) -> Json:
     """Arguments typed as JSON. Raises Invalid with the place where it stops being JSON."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return _loads(text)
     except json.JSONDecodeError as error:
         raise Invalid("arguments", f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError) as error:

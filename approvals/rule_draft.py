@@ -48,8 +48,9 @@ def read(post: QueryDict, do: str) -> Sheet:
     if rule_form.said(sheet.typed) or do == "put":
         _take(sheet)
     verb, _, place = do.partition(":")
-    if place.isdecimal() and int(place) < len(sheet.rules) and not sheet.errors:
-        _move(sheet, verb, int(place))
+    at = _place(place)
+    if at is not None and at < len(sheet.rules) and not sheet.errors:
+        _move(sheet, verb, at)
     sheet.text = _pretty(sheet.rules)
     return sheet
 
@@ -70,11 +71,12 @@ def _parsed(text: str) -> Sheet:
 def _take(sheet: Sheet) -> None:
     """Put the rule that was written into the list; where something is wrong with it, it stays in its fields."""
     rules, typed = list(sheet.rules or []), sheet.typed
-    at = int(typed["at"]) if typed["at"].isdecimal() and int(typed["at"][:6]) < len(rules) else None
+    at = _place(typed["at"])
+    at = at if at is not None and at < len(rules) else None
     if at is not None:
         rules.pop(at)
-    last = len(rules) if at is None else at
-    place = int(typed["place"][:6]) - 1 if typed["place"].isdecimal() else last
+    wanted = _place(typed["place"])
+    place = wanted - 1 if wanted is not None else len(rules) if at is None else at
     place = max(0, min(place, len(rules)))
     rules.insert(place, rule_form.rule(typed))
     try:
@@ -96,6 +98,11 @@ def _move(sheet: Sheet, verb: str, at: int) -> None:
         if 0 <= to < len(rules):
             rules[at], rules[to] = rules[to], rules[at]
     sheet.rules = rules
+
+
+def _place(text: str) -> int | None:
+    """The place in a list that was typed, or None where it is no number that a list could have."""
+    return int(text) if text.isdecimal() and len(text) < 9 else None
 
 
 def _pretty(rules: list[Json]) -> str:

@@ -55,7 +55,15 @@ def test_types_come_from_the_schema() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("amount", "1,250.00"), ("amount", "true"), ("amount", "NaN"), ("express", "perhaps"), ("lines", "[1,")],
+    [
+        ("amount", "1,250.00"),
+        ("amount", "true"),
+        ("amount", "NaN"),
+        ("amount", "1e999"),
+        ("lines", "[-1e999]"),
+        ("express", "perhaps"),
+        ("lines", "[1,"),
+    ],
 )
 def test_text_that_is_no_value_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(Invalid) as refused:
@@ -66,6 +74,13 @@ def test_text_that_is_no_value_is_refused_by_name(name: str, text: str) -> None:
 def test_json_says_where_it_breaks() -> None:
     with pytest.raises(Invalid, match="line 2, column 3"):
         read_json('{"a": 1,\n  b}')
+
+
+@pytest.mark.parametrize("text", ['{"amount": 1e999}', '{"amount": NaN}', "9" * 5_000])
+def test_numbers_that_json_does_not_have_are_refused(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_json(text)
+    assert refused.value.field == "arguments"
 
 
 def test_what_is_no_object_gets_no_form() -> None:

@@ -120,6 +120,19 @@ def test_a_list_that_is_none_is_said_and_kept_on_the_page(desk: Desk, text: str)
         assert not RuleSet.objects.exists()
 
 
+@pytest.mark.parametrize("digits", ["0" * 5_000, "9" * 5_000, "٣", "-1", "1.0"])
+def test_a_place_that_no_list_has_is_none(desk: Desk, digits: str) -> None:
+    whole = {"r_name": "x", "r_effect": "deny", "r_tool": "t"}
+    for sent in ({"r_at": digits, **whole}, {"r_place": digits, **whole}):
+        assert {each["name"] for each in draft(post(desk.house.admin, OURS, "put", [ALLOW], **sent))} == {
+            ALLOW["name"],
+            "x",
+        }
+    for verb in ("delete", "up", "edit"):
+        response = post(desk.house.admin, OURS, f"{verb}:{digits}", [ALLOW])
+        assert response.status_code == 200 and draft(response) == [ALLOW]
+
+
 def test_saving_the_organisations_makes_a_version(desk: Desk) -> None:
     admin = desk.house.admin
     saved = post(admin, OURS, "save", [TWO], reason="to be safe")
