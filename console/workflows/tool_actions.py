@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from console.agents.documents import Finding
@@ -63,7 +64,7 @@ def put_tool(actor: Actor, name: str, body: Any) -> Tool:
 def revoke(actor: Actor, name: str, reason: str = "") -> None:
     """Let no run of the tenant call any version of a tool from now on, pinned or not. Raises Forbidden, NotFound."""
     access.require(actor, "admin")
-    rows = access.all(Tool, actor).select_for_update().filter(name=name)
+    rows = _versions(actor, name)
     if not rows.exists():
         if not catalogue.has(name):
             raise NotFound("No such tool.")
@@ -79,12 +80,17 @@ def revoke(actor: Actor, name: str, reason: str = "") -> None:
 def reinstate(actor: Actor, name: str) -> None:
     """Undo ``revoke``, for every version. Raises Forbidden, NotFound."""
     access.require(actor, "admin")
-    rows = access.all(Tool, actor).select_for_update().filter(name=name)
+    rows = _versions(actor, name)
     if not rows.exists():
         raise NotFound("No such tool was revoked.")
     rows.update(revoked_at=None)
     audit.record(actor, "tool.reinstated", "tool", name, name=name)
     contracts.keep_all(actor.tenant.id, f"{actor.name} reinstated the tool {name}.")
+
+
+def _versions(actor: Actor, name: str) -> QuerySet[Tool]:
+    """Every version of a tool, locked; none for a name that no database keeps."""
+    return access.all(Tool, actor).select_for_update().filter(name=name.replace("\x00", "\ufffd"))
 
 
 def config_of(body: Mapping[str, Json]) -> dict[str, Json]:
