@@ -43,12 +43,17 @@ def bar(actor: Actor, request: ApprovalRequest, mine: Collection[str]) -> str:
     """Why somebody who is in the groups ``mine`` cannot decide this at all, or an empty text."""
     if not request.group or request.group in mine:
         return ""
-    if not groups.reviewers(request.tenant_id, request.group):
-        return (
-            f"This asks for {request.group}, and no reviewer is in that group. An admin can add one under People; "
-            f"until then nobody can decide it."
-        )
-    return f"This asks for somebody of {request.group}, and you are not in that group."
+    return nobody(request) or f"This asks for somebody of {request.group}, and you are not in that group."
+
+
+def nobody(request: ApprovalRequest) -> str:
+    """The sentence for a request whose group has no reviewer, so that nobody can decide it; else an empty text."""
+    if not request.group or groups.reviewers(request.tenant_id, request.group):
+        return ""
+    return (
+        f"This asks for {request.group}, and no reviewer is in that group. An admin can add one under People; "
+        f"until then nobody can decide it."
+    )
 
 
 def own(actor: Actor, request: ApprovalRequest) -> str:

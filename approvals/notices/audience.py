@@ -14,3 +14,11 @@ def deciders(tenant_id: UUID, group: str) -> list[User]:
     if group:
         members = members.filter(user_id__in=[each.user_id for each in groups.reviewers(tenant_id, group)])
     return [member.user for member in members.select_related("user").order_by("user__username")]
+
+
+def helpers(tenant_id: UUID, group: str) -> list[User]:
+    """The admins, where a request waits for a group in which nobody can decide: they alone can put somebody there."""
+    if not groups.empty(tenant_id, [group] if group else []):
+        return []
+    members = Membership.objects.filter(tenant=tenant_id, role=Role.ADMIN, active=True, user__is_active=True)
+    return [member.user for member in members.select_related("user").order_by("user__username")]

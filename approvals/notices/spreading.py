@@ -15,7 +15,7 @@ from approvals import models
 from approvals.notices import audience, events, words
 from approvals.notices.models import Channel, ChannelKind, Delivery, Notice, Subscription, Wants
 from console.runs.models import Run
-from console.tenants import crypto
+from console.tenants import crypto, groups
 from console.tenants.models import Membership, User
 from console.tenants.scopes import system_scope
 
@@ -61,7 +61,9 @@ def delivery(
     notice: Notice, now: datetime, title: str, rule: str, *, channel: Channel | None = None, user: User | None = None
 ) -> Delivery:
     """One delivery, with the body that every attempt will send."""
-    about = words.About(notice.event, notice.created_at, notice.facts, title, rule)
+    group = str(notice.facts.get("group") or "")
+    nobody = notice.event in events.WAITING and bool(groups.empty(notice.tenant_id, [group] if group else []))
+    about = words.About(notice.event, notice.created_at, notice.facts, title, rule, nobody)
     if channel is not None and channel.kind == ChannelKind.WEBHOOK:
         body: dict[str, Any] = {"json": words.body(about)}
     else:
@@ -106,7 +108,8 @@ def prune(now: datetime) -> int:
 
 
 def _people(notice: Notice) -> Iterable[User]:
-    """Who is written to: those whom it waits for, who asked for it, and who may decide it; or those it is addressed to."""
+    """Who is written to: those whom it waits for, who asked for it, and who may decide it (where nobody may, the admins
+    who asked for it, for they can mend that); or those it is addressed to."""
     if notice.event == events.MENTIONED:
         return _addressed(notice)
     if notice.event not in events.WAITING:
@@ -118,8 +121,11 @@ def _people(notice: Notice) -> Iterable[User]:
     if not asked:
         return []
     starter = Run.objects.filter(tenant=notice.tenant_id, pk=notice.run_id).values_list("started_by_id", flat=True)
-    asked -= set(starter)  # who started a run never approves it
-    whom = audience.deciders(notice.tenant_id, str(notice.facts.get("group") or ""))
+    group = str(notice.facts.get("group") or "")
+    whom = audience.helpers(notice.tenant_id, group)
+    if not whom:
+        asked -= set(starter)  # who started a run never approves it
+        whom = audience.deciders(notice.tenant_id, group)
     return [user for user in whom if user.pk in asked and user.email]
 
 

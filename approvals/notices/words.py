@@ -46,13 +46,15 @@ SUBJECT = 150  # characters
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is told of: ``title`` is empty where it must not be said, ``rule`` where none asked."""
+    """What is told of: ``title`` is empty where it must not be said, ``rule`` where none asked. ``nobody``: the group that
+    is asked has no reviewer."""
 
     event: str
     at: datetime
     facts: Mapping[str, Any]
     title: str = ""
     rule: str = ""
+    nobody: bool = False
 
 
 def url(about: About) -> str:
@@ -84,7 +86,7 @@ def letter(about: About) -> tuple[str, str]:
     said = _said(about, what)
     lines = [said, f"Workflow: {workflow}.{_by(facts)}"]
     if about.event in events.WAITING:
-        lines += [_why(about), _whom(facts), _until(facts)]
+        lines += [_why(about), _whom(facts) + (_NOBODY if about.nobody else ""), _until(facts)]
     if about.event == events.MENTIONED:
         lines.append(_STANDS.get(str(facts.get("status")), ""))
     lines += ["", f"Look at it: {url(about)}"]
@@ -144,6 +146,9 @@ def _whom(facts: Mapping[str, Any]) -> str:
     whom = f"the group {harmless(str(facts['group']))}" if facts.get("group") else "any reviewer"
     number = int(facts.get("approvers") or 1)
     return f"For: {whom}.{f' It takes {number} people.' if number > 1 else ''}"
+
+
+_NOBODY = " No reviewer is in it, so nobody can decide this until an admin adds one under People."
 
 
 def _until(facts: Mapping[str, Any]) -> str:

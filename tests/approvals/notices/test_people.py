@@ -18,10 +18,11 @@ from approvals.notices.transports import Network
 from console import environment
 from console.runs.models import Run
 from console.tenants import actions as tenant_actions
-from tests.approvals.desk import Desk, asking, refund
+from console.tenants import group_actions
+from tests.approvals.desk import Desk, asking, make_desk, refund
 from tests.approvals.notices.carrier import Post, Receiver
 from tests.approvals.notices.conftest import make
-from tests.world import Member
+from tests.world import Member, World
 
 Found = Callable[[], list[Delivery]]
 
@@ -73,6 +74,30 @@ def test_who_is_not_written_to(desk: Desk, post: Post, world: Any, settings: Any
     settings.EMAIL_SET_UP = False
     desk.waiting(refund())
     assert post.round() == 0
+
+
+def test_where_nobody_can_decide_the_admins_are_told(world: World, post: Post) -> None:
+    rule = {"name": "leads look", "effect": "require", "group": "leads"}
+    desk = make_desk(world.northwind, {"team": {}, "rules": [rule]}, "leaderless")
+    house = desk.house
+    with house.scope():
+        group_actions.put_group(house.admin.actor, "leads", members=[house.operator.user.id])
+    wants(desk, house.admin, "all", "admin@example.com")
+    wants(desk, house.reviewer, "all")
+    wants(desk, house.operator, "all", "operator@example.com")
+    desk.waiting(refund())
+    assert post.round() == 1
+    [(_, sent)] = post.carrier.sent
+    assert sent["to"] == ["admin@example.com"]
+    assert (
+        "For: the group leads. No reviewer is in it, so nobody can decide this until an admin adds one" in sent["text"]
+    )
+    with house.scope():
+        group_actions.put_group(house.admin.actor, "leads", members=[house.reviewer.user.id])
+    desk.waiting(refund())
+    assert post.round() == 1
+    _, sent = post.carrier.sent[-1]
+    assert sent["to"] == ["rita@example.com"] and "No reviewer" not in sent["text"]
 
 
 def test_who_left_meanwhile_is_not_written_to(desk: Desk, post: Post, deliveries: Found) -> None:
