@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals import audience
-from approvals.actions.requests import lock_run, lock_run_of, tell
-from approvals.errors import Claimed, Invalid, TooLate
+from approvals.actions.requests import lock_run, lock_run_of, require_open, tell
+from approvals.errors import Claimed, Invalid
 from approvals.models import ApprovalRequest, RequestStatus
 from console.audit import log
 from console.runs.models import Run
@@ -147,8 +147,7 @@ def _pending(actor: Actor, request_id: UUID | str) -> tuple[ApprovalRequest, Run
     run = lock_run_of(actor, request_id)
     request = access.get(ApprovalRequest, actor, pk=request_id)
     request.workflow = run.workflow
-    if request.status != RequestStatus.PENDING:
-        raise TooLate(request)
+    require_open(request, timezone.now())
     return request, run
 
 

@@ -19,6 +19,7 @@ from approvals.actions.requests import (
     facts_of,
     iso,
     lock_run_of,
+    require_open,
     standing_votes,
     tell,
     vote_contents,
@@ -85,10 +86,7 @@ def decide(
     audience.require_reviewer(actor)
     request.workflow = run.workflow  # joined there already, and shown next
     now = timezone.now()
-    if request.status != RequestStatus.PENDING:
-        raise TooLate(request)
-    if request.due_at is not None and request.due_at <= now and request.on_expiry != "escalate":
-        raise TooLate(request)  # the sweeper has not been here yet; what was frozen holds all the same
+    require_open(request, now)
     words = read(request.kind, verdict, reason, arguments, answer, result, request.verdicts)
     audience.require(actor, request, words.verdict, now)
     votes = standing_votes(request)

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from approvals import calendars, policy
+from approvals.errors import TooLate
 from approvals.models import ApprovalRequest, Calendar, RequestStatus, Vote
 from console.durable.steps import Ask, Verdict
 from console.runs import feed
@@ -73,6 +74,14 @@ def lock_run_of(actor: Actor, request_id: UUID | str) -> Run:
     except (Run.DoesNotExist, ValidationError, ValueError, TypeError):
         access.get(ApprovalRequest, actor, pk=request_id)  # raises: there is no run without it
         raise
+
+
+def require_open(request: ApprovalRequest, now: datetime) -> None:
+    """Raise TooLate unless something is left to decide at ``now``: where the sweeper has not been yet, what was frozen
+    holds all the same."""
+    over = request.due_at is not None and request.due_at <= now and request.on_expiry != "escalate"
+    if over or request.status != RequestStatus.PENDING:
+        raise TooLate(request)
 
 
 def contents(request: ApprovalRequest) -> dict[str, Json]:

@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from approvals import audience
 from approvals.actions.decisions import decide
-from approvals.actions.requests import lock_run_of
-from approvals.errors import Conflict, Invalid, Over, TooLate
-from approvals.models import ApprovalRequest, RequestStatus, StandingApproval
+from approvals.actions.requests import lock_run_of, require_open
+from approvals.errors import Conflict, Invalid, Over
+from approvals.models import ApprovalRequest, StandingApproval
 from console.audit import log
 from console.tenants import access
 from console.tenants.access import Actor
@@ -45,8 +45,7 @@ def grant(
     lock_run_of(actor, request_id)
     request = access.get(ApprovalRequest.objects.select_related("workflow"), actor, pk=request_id)
     now = timezone.now()
-    if request.status != RequestStatus.PENDING:
-        raise TooLate(request)
+    require_open(request, now)
     audience.require(actor, request, "approve", now)
     why = unfit(request)
     if why:
