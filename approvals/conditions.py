@@ -83,6 +83,8 @@ def _parse(when: str) -> cel.Program:
     try:
         return cel.compile(when)
     except ValueError as error:
+        if "Recursion limit" in str(error):
+            raise TooMuch("is nested too deep; write it as two rules") from None
         found = _SYNTAX.search(str(error))
         if found is None:
             raise
