@@ -24,6 +24,7 @@ class Small(IntConverter):
 
 
 register_converter(Small, "small")
+handler400 = tenant_pages.unreadable
 
 urlpatterns = [
     path("healthz", healthz),

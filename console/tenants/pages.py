@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template import loader
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -143,3 +146,13 @@ def _place(actor: Actor, record: AuditRecord) -> str:
     if record.object_type == "credential" and actor.role != "admin":
         return ""
     return _PLACES.get(record.object_type, "").format(record.object_id)
+
+
+def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A request that was not read to its end, with the limit that it passed. No scope is open here."""
+    large, detail = isinstance(exception, RequestDataTooBig), ""
+    if large:
+        detail = f"It is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes, which is the limit."
+    elif isinstance(exception, TooManyFieldsSent):
+        detail = f"It has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} fields, which is the limit."
+    return HttpResponse(loader.get_template("400.html").render({"detail": detail}), status=413 if large else 400)
