@@ -16,7 +16,7 @@ from approvals.card import card as card_of
 from approvals.card import mark
 from approvals.errors import AlreadyVoted, Changed, Claimed, Invalid, TooLate
 from approvals.filters import FILTERS, marked, starter
-from approvals.models import PRESSING, ApprovalRequest, RequestKind, SavedView
+from approvals.models import PRESSING, ApprovalRequest, RequestKind, RequestStatus, SavedView
 from approvals.reading import many
 from console.runs.models import FeedTopic
 from console.templatetags.sayso import KIND_WORDS
@@ -61,7 +61,7 @@ def decide(request: HttpRequest, request_id: UUID) -> HttpResponse:
         actions.decide(actor, request_id, verdict, typed.get("reason", ""), digest=typed.get("digest") or None, **said)
     except (TooLate, AlreadyVoted, Changed, Claimed) as refusal:
         card = card_of(actor, access.get(CARD, actor, pk=request_id))
-        late = isinstance(refusal, TooLate) and card["decision"] is not None
+        late = isinstance(refusal, TooLate) and refusal.request.status == RequestStatus.DECIDED
         return show(request, actor, card, 409, too_late=late, problem="" if late else str(refusal))
     except access.Forbidden as refusal:
         card = card_of(actor, access.get(CARD, actor, pk=request_id))
