@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import uvicorn
 @contextmanager
 def serving() -> Iterator[str]:
     """Serve ``console.asgi`` from a thread until the block ends; yields ``127.0.0.1:<port>``."""
-    from console.asgi import application
+    from console.asgi import HTTP_AT_ONCE, application
 
+    # Whoever waits for a semaphore binds it to their event loop, and this application may have served in another.
+    application.application.application_mapping["http"].semaphore = asyncio.Semaphore(HTTP_AT_ONCE)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
