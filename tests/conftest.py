@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
-from tests.world import world  # noqa: F401 - the cast, a fixture for every suite
+from tests.world import cast, world  # noqa: F401 - the cast, fixtures for every suite
 
 
 @pytest.fixture(scope="session")

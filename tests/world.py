@@ -7,26 +7,30 @@
         world.fabrikam.operator.api.get("/api/v1/runs")       # a script with a token
         world.northwind.admin.actor                           # who the actions are given
 
-Nothing here is mocked: rows are made by the product's own actions.
+Nothing here is mocked: rows are made by the product's own actions, once a session, and copied for each test.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import get_hasher, make_password
-from django.test import Client
+from django.db import connection
+from django.test import Client, override_settings
 
 from console.tenants import access, actions, group_actions, scopes
 from console.tenants.access import Actor
-from console.tenants.models import ServiceAccount, Tenant, User
+from console.tenants.models import Membership, ServiceAccount, Tenant, User
+from tests.copies import Copies
 
+PEOPLE = ("admin", "operator", "reviewer", "reviewer2")  # of each tenant; a digit is no part of the role
 PASSWORD = "correct horse battery staple"  # noqa: S105 - everybody's, in tests
 
 
@@ -151,7 +155,7 @@ def make_house(slug: str, name: str) -> House:
         tenant = actions.create_tenant(slug, name)
     with scopes.tenant_scope(tenant):
         people = {}
-        for who in ("admin", "operator", "reviewer", "reviewer2"):
+        for who in PEOPLE:
             member = Member(tenant, make_user(f"{who}.{slug}"), who.rstrip("2"))
             actions.add_member(access.system_actor(tenant), member.user, member.role)
             people[who] = member
@@ -164,9 +168,35 @@ def make_world() -> World:
     return World(make_house("northwind", "Northwind"), make_house("fabrikam", "Fabrikam"), make_user("outsider"))
 
 
+HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]  # the first writes
+
+
+@pytest.fixture(scope="session")
+def cast(django_db_setup: None, django_db_blocker: Any) -> Generator[Copies]:
+    """What make_world wrote, to be copied; nothing of it stays in the database."""
+    with django_db_blocker.unblock(), override_settings(PASSWORD_HASHERS=HASHERS):
+        copies = Copies(make_world)
+        connection.close()
+    yield copies
+
+
+def copied_world(cast: Copies) -> World:
+    """A cast of new people, as make_world would have made it."""
+    made = cast.put()
+    users = {user.username: user for user in made[User]}
+    roles = {(row.tenant_id, row.user_id): row.role for row in made[Membership]}
+    houses = {}
+    for tenant in made[Tenant]:
+        people = {who: users[f"{who}.{tenant.slug}"] for who in PEOPLE}
+        houses[tenant.slug] = House(
+            tenant, **{who: Member(tenant, user, roles[tenant.id, user.id]) for who, user in people.items()}
+        )
+    return World(outsider=users["outsider"], **houses)
+
+
 @pytest.fixture
-def world(db: None, settings: Any) -> World:
+def world(db: None, cast: Copies, settings: Any) -> World:
     """The cast, in the test's database; with transactional_db where the test asks for that."""
     # The product's own hasher is slow on purpose, and it is Django's to test.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
-    return make_world()
+    settings.PASSWORD_HASHERS = HASHERS
+    return copied_world(cast)
