@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
 from django.db import connections
+from django.test import TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
 
+from tests.sweeping import Sweeper
 from tests.world import cast, world  # noqa: F401 - the cast, fixtures for every suite
 
 
@@ -28,8 +31,14 @@ def django_db_setup(
         app.settings_dict["TEST"]["MIRROR"] = None
         with owner.cursor() as cursor:
             cursor.execute("GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO sayso_app")
+        sweeper = Sweeper(os.environ["SAYSO_TEST_SUPERUSER"]) if "SAYSO_TEST_SUPERUSER" in os.environ else None
         owner.close()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        if sweeper is not None:
+            patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: sweeper.sweep())
+        yield
+    if sweeper is not None:
+        sweeper.close()
     with django_db_blocker.unblock():
         for alias in ("default", "owner"):
             connections[alias].close()

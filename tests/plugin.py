@@ -52,6 +52,7 @@ def _start_postgres() -> None:
     roles.make(postgres.url(SUPERUSER, "postgres"), database="sayso")
     os.environ["DATABASE_URL"] = postgres.url("sayso_app")
     os.environ["SAYSO_OWNER_DATABASE_URL"] = postgres.url("sayso_owner")
+    os.environ["SAYSO_TEST_SUPERUSER"] = SUPERUSER  # only a store of our own has one for tests/sweeping.py
 
 
 def _start_valkey() -> None:
