@@ -21,6 +21,7 @@ Json = Any
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SHORTEST = timedelta(minutes=30)  # a week with less in it would make four hours last for years
 MAX_HOLIDAYS = 400
+_ANY = {"mon": ["09:00", "17:00"]}  # days with which nothing is wrong
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _ZONE = re.compile(r"[A-Za-z0-9_+\-/]{1,60}")
 
@@ -54,6 +55,18 @@ class Hours:
 def read(zone: Json, days: Json, holidays: Json = ()) -> Hours:
     """The calendar of what was typed or kept. Raises Invalid naming zone, days, days.<day> or holidays."""
     return Hours(_zone(zone), _days(days), frozenset(_holidays(holidays)))
+
+
+def faults(zone: Json, days: Mapping[str, Json], holidays: Json = ()) -> dict[str, str]:
+    """Everything that is wrong, by field as ``read`` names it: what a form says beside each of its fields."""
+    found: dict[str, str] = {}
+    parts: list[tuple[Json, Json, Json]] = [(zone, _ANY, ()), ("UTC", days or {}, ()), ("UTC", _ANY, holidays)]
+    for part in (*parts, *(("UTC", {day: hours}, ()) for day, hours in days.items())):
+        try:
+            read(*part)
+        except Invalid as fault:
+            found.setdefault(fault.field, fault.message)
+    return found
 
 
 def after(start: datetime, span: timedelta, hours: Hours | None) -> datetime:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import actions, listing, standings
 from approvals.actions.bulk import MOST
 from approvals.actions.calendar import put_calendar
-from approvals.calendars import DAYS
+from approvals.calendars import DAYS, faults
 from approvals.card import card as card_of
 from approvals.errors import Conflict, Invalid
 from approvals.filters import FILTERS
@@ -166,7 +166,7 @@ def hours(request: HttpRequest) -> HttpResponse:
             put_calendar(actor, typed["zone"], days, typed["holidays"].split())
             return redirect("/hours/?saved=1")
         except Invalid as fault:
-            errors = {fault.field: fault.message}
+            errors = {fault.field: fault.message, **faults(typed["zone"], days, typed["holidays"].split())}
     week = [(day, typed[f"{day}_from"], typed[f"{day}_to"], errors.get(f"days.{day}", "")) for day in DAYS]
     context = {
         "section": "hours",
