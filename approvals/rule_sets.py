@@ -48,4 +48,4 @@ def uses_of_group(tenant: Tenant, group: str) -> list[str]:
         if group in (rule.get("group"), *(step["group"] for step in rule.get("escalation") or []))
     ]
     waiting = ApprovalRequest.objects.filter(tenant=tenant, group=group, status=RequestStatus.PENDING).count()
-    return found + ([f"{waiting} request{'' if waiting == 1 else 's'} wait for it"] if waiting else [])
+    return found + ([f"{waiting} request{' waits' if waiting == 1 else 's wait'} for it"] if waiting else [])
