@@ -198,6 +198,7 @@
 
   document.addEventListener("change", function (event) {
     const field = event.target;
+    if (field.dataset.tick) $$('input[name="' + field.dataset.tick + '"]', field.form).forEach(function (box) { box.checked = field.checked; });
     if (field.dataset.reload) location.href = field.dataset.reload + encodeURIComponent(field.value);
     else if (field.tagName === "SELECT" && field.form && field.form.hasAttribute("data-autosubmit")) field.form.requestSubmit();
   });
@@ -256,13 +257,14 @@
     if (event.detail.target.id === "card") whenAnswered(xhr, event.detail.target);
   });
   document.addEventListener("htmx:afterSettle", function (event) {
+    const target = event.detail.target || event.target; // a page that history brings back has no target of a request
     tellTimes();
     follow();
     countShown();
     watch();
-    if (event.target.id === "card" || event.detail.target.id === "card") announce($("#card"));
+    if (event.target.id === "card" || target.id === "card") announce($("#card"));
     const body = $("#step-dialog-body");
-    if (body && event.detail.target === body) $("#step-dialog").showModal();
+    if (body && target === body) $("#step-dialog").showModal();
   });
   document.addEventListener("htmx:beforeSwap", function (event) {
     // A refused decision is an answer too: 4xx pages that carry a card are shown.

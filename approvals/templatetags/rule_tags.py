@@ -44,14 +44,16 @@ def effect_tone(effect: str) -> str:
 
 
 @register.filter
-def change_rows(result: Result) -> list[tuple[str, int, list[int | None]]]:
-    """(what changes, calls, what people had said about them: one for each of people_heads) where there are any calls."""
-    rows: list[tuple[str, int, list[int | None]]] = []
+def change_rows(result: Result) -> list[tuple[str, int, list[tuple[str, int | None]]]]:
+    """(what changes, calls, what people had said about them by people_heads) where there are any calls."""
+    rows: list[tuple[str, int, list[tuple[str, int | None]]]] = []
     heads = people_heads(result)
     for change in (*CHANGES, *STILL):
         said = result.decided.get(change)
         if result.counts[change] or change in ("newly_stopped", "newly_denied"):
-            rows.append((_CHANGES[change], result.counts[change], [said[each] if said else None for each in heads]))
+            rows.append(
+                (_CHANGES[change], result.counts[change], [(each, said[each] if said else None) for each in heads])
+            )
     return rows
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from approvals import actions
 from console.runs.models import TopicEvent
 from tests.agents.stage import agent, team
 from tests.approvals.desk import Desk, asking, make_desk, refund
@@ -37,13 +40,21 @@ def test_every_page_can_be_used_by_everybody(
     desk.decide(world.northwind.reviewer2, rejected, "reject", reason="Not within policy 4.2")
     _talk(world)
     event = _event(world)
+    with world.northwind.scope():
+        end = timezone.now() + timedelta(days=1)
+        standing = actions.grant(
+            world.northwind.reviewer.actor, request.pk, scope="run", same="tool", expires_at=end, reason="small"
+        )
+        actions.claim(world.northwind.reviewer.actor, request.pk)
+    ids = [str(each.pk) for each in (run, request, question, rejected, standing)]
     look = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     wrong: dict[str, list[tuple[str, str, str]]] = {}
-    for who, paths in _pages(world, str(run.pk), str(request.pk), str(question.pk), str(rejected.pk), event):
+    for who, paths in _pages(world, *ids, event):
         page = visit(who, paths[0], **look)
         for path in paths:
             page.goto(path)
             expect(page.locator("h1").first).to_be_visible()
+            page.evaluate("document.querySelectorAll('.hand .pop').forEach(each => { each.open = true; })")
             if found := faults(page):
                 wrong[path] = found
     assert not wrong, "\n".join(f"{path}: {fault}" for path, found in wrong.items() for fault in found)
@@ -84,7 +95,7 @@ def _event(world: World) -> str:
 
 
 def _pages(
-    world: World, run: str, request: str, question: str, rejected: str, event: str
+    world: World, run: str, request: str, question: str, rejected: str, standing: str, event: str
 ) -> list[tuple[Member | None, list[str]]]:
     house = world.northwind
     return [
@@ -98,6 +109,11 @@ def _pages(
                 f"/queue/{question}/",
                 f"/queue/{rejected}/",
                 "/queue/?kind=final",
+                f"/queue/{request}/like/",
+                "/standing/",
+                f"/standing/{standing}/",
+                "/you/",
+                "/you/password/",
                 "/runs/new/",
             ],
         ),
@@ -123,6 +139,9 @@ def _pages(
                 "/credentials/",
                 "/limits/",
                 "/rules/",
+                "/workflows/talk/rules/",
+                "/hours/",
+                "/channels/",
                 "/limits/talk/",
                 "/workflows/talk/",
                 "/tools/",
