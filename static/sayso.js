@@ -190,7 +190,12 @@
     if (done) event.preventDefault();
   });
 
+  // The way back from a card leads to the list as it was narrowed, not to the list as it is at first.
+  function keepList() { if (location.pathname === "/queue/") sessionStorage.setItem("queue", location.search); }
+
   document.addEventListener("click", function (event) {
+    const back = event.target.closest("a.back, a[data-next]");
+    if (back) back.href = "/queue/" + (sessionStorage.getItem("queue") || "");
     if (event.target.closest("[data-theme-toggle]")) toggleTheme();
     if (event.target.closest("[data-next]") && !matchMedia("(max-width: 820px)").matches && move(1)) event.preventDefault();
     $$(".pop[open], .who[open]").forEach(function (open) { if (!open.contains(event.target)) open.open = false; });
@@ -272,7 +277,7 @@
     const said = [409, 422].includes(xhr.status) || (xhr.status === 403 && xhr.responseText.includes('id="card"'));
     if (said) { event.detail.shouldSwap = true; event.detail.isError = false; }
   });
-  document.addEventListener("htmx:historyRestore", follow);
+  document.addEventListener("htmx:historyRestore", function () { keepList(); follow(); });
 
   // The first page of the runs moves while somebody looks at it, by asking again; not once more than it was unfolded.
   const ASK_AGAIN = 5000; // milliseconds
@@ -308,6 +313,7 @@
 
   $$("[data-script]").forEach(function (element) { element.hidden = false; });
   $$("[data-noscript]").forEach(function (element) { element.hidden = true; });
+  keepList();
   tellTimes();
   follow();
   watch();

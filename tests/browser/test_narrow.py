@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from approvals import actions
 from console.tenants import group_actions
 from tests.agents.stage import agent, team
 from tests.approvals.desk import SCHEMA, Desk, asking, make_desk, refund
+from tests.browser.conftest import caught, intercept
 from tests.browser.test_accessibility import faults
 from tests.world import World
 
@@ -91,7 +93,10 @@ def test_a_sheet_puts_its_own_button_under_the_thumb(desk: Desk, world: World, v
 def test_back_leads_from_a_decided_card_to_the_list_as_it_is_now(desk: Desk, world: World, visit: Visit) -> None:
     _, [request] = desk.waiting(refund(40.0, title="Refund €40.00 to Contoso"))
     _, [other] = desk.waiting(refund(41.0, title="Refund €41.00 to Contoso"))
-    page = visit(world.northwind.reviewer, "/queue/", **PHONE)
+    page = visit(world.northwind.reviewer, "/queue/?whose=all&risk=high", **PHONE)
+    page.get_by_role("link", name="Refund €41.00").click()
+    page.get_by_role("link", name="← Queue").click()
+    expect(page).to_have_url(re.compile(r"/queue/\?whose=all&risk=high$"))  # as it was narrowed
     page.get_by_role("link", name="Refund €40.00").click()
     page.get_by_role("button", name="Approve and refund").click()
     expect(page.locator("#decision")).to_be_visible()
@@ -104,7 +109,22 @@ def test_back_leads_from_a_decided_card_to_the_list_as_it_is_now(desk: Desk, wor
     expect(page.locator("#queue-empty")).to_be_visible()
     page.go_forward()
     expect(page.locator("#decision")).to_be_visible()
-    assert request.pk != other.pk
+    assert desk.request(request).status == "decided"
+
+
+def test_a_card_that_takes_long_is_seen_to_be_on_its_way(desk: Desk, world: World, visit: Visit) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    page = visit(world.northwind.reviewer, "/queue/", **PHONE)
+    held: list[Route] = []
+    intercept(page, f"**/queue/{request.pk}/", lambda route: held.append(route))
+    busy = "getComputedStyle(document.body, '::after').animationName"
+    assert page.evaluate(busy) == "none"
+    page.get_by_role("link", name="Refund 40.0").click()
+    route = caught(page, held, str(request.pk))
+    assert page.evaluate(busy) == "asking"
+    route.continue_()
+    expect(page.locator("#card-title")).to_be_visible()
+    assert page.evaluate(busy) == "none"
 
 
 def test_several_are_ticked_at_once(desk: Desk, world: World, visit: Visit) -> None:
