@@ -167,11 +167,11 @@ def _operations(old: Sequence[str], new: Sequence[str], most: int) -> Iterator[t
         yield "equal", a2, len(old), b2, len(new)
 
 
-def number(before: float, after: float, shown: Callable[[float], str] = exact) -> SafeString:
-    """``€1,250.00 → €900.00 (−28 %)``; no percentage of nothing."""
+def number(before: float, after: float, shown: Callable[[float], str] = exact, share_of: bool = True) -> SafeString:
+    """``€1,250.00 → €900.00 (−28 %)``; no percentage of nothing, and none unless ``share_of``."""
     was, now = Decimal(str(before)), Decimal(str(after))
     share = ""
-    if was.is_finite() and now.is_finite() and was:
+    if share_of and was.is_finite() and now.is_finite() and was:
         percent = (now - was) / abs(was) * 100
         size = abs(percent)
         sign = "−" if percent < 0 else "+"
@@ -207,7 +207,9 @@ def alike(one: Json, other: Json) -> bool:
 
 def _change(name: str, before: Json, after: Json, money: Callable[[Json], str]) -> Change:
     if _number(before) and _number(after):
-        return Change(name, "number", number(before, after, lambda one: money(one) or exact(one)))
+        # A whole number that is no amount may be a port, a year or a customer's: a percentage of it says nothing.
+        measured = isinstance(before, float) or isinstance(after, float) or bool(money(after))
+        return Change(name, "number", number(before, after, lambda one: money(one) or exact(one), measured))
     text = isinstance(before, str) and isinstance(after, str)
     old, new = (before, after) if text else (exact(before), exact(after))
     if min(old.count("\n"), new.count("\n")) >= 3:

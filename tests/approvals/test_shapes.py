@@ -265,6 +265,10 @@ def test_differences_are_drawn_with_their_numbers() -> None:
     assert words(differences.number(0, 900)) == "0 → 900"
     found = differences.changes({"a": 1, "b": True, "c": "x"}, {"a": 1, "b": 1, "d": []}, "abcd", lambda *_: "")
     assert [(change.name, change.kind) for change in found] == [("b", "words"), ("c", "removed"), ("d", "added")]
+    [port, share] = differences.changes({"p": 443, "s": 0.5}, {"p": 8444, "s": 1.0}, "ps", lambda *_: "")
+    assert (words(port.html), words(share.html)) == ("443 → 8444", "0.5 → 1.0 (+100 %)")
+    [paid] = differences.changes({"p": 100}, {"p": 90}, "p", lambda *_: "€")
+    assert words(paid.html) == "€ → € (−10 %)"
 
 
 @pytest.mark.parametrize(
