@@ -42,6 +42,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
     text = edited.text if edited is not None and edited.text else original
     faults = _faults(content, arguments) if row.kind == "tool" else []
     verdicts = [one for one in shown["verdicts"] if one != "approve" or not (faults or actor.id in standing)]
+    explained = [one for one in shown["verdicts"] if one != "approve" or not faults]  # to those who never decide
     hand = handling.of(actor, row)
     if hand["own"]:
         verdicts = [one for one in verdicts if one not in audience.AGREES]
@@ -69,7 +70,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "digest": shown["digest"],
         "decision": _decision(shown),
         "conversation": evidence.retell(conversation(actor, row)),
-        "next": _next(row, len(standing), verdicts),
+        "next": _next(row, len(standing), verdicts if actor.role == "reviewer" else explained),
         "on_expiry": _on_expiry(row),
         "times": handling.times(row),
         "place": handling.place(row),

@@ -76,7 +76,7 @@ def place(row: ApprovalRequest) -> str:
 
 def _why_not(actor: Actor, row: ApprovalRequest, barred: str, now: datetime) -> str:
     if actor.role != "reviewer":
-        return " ".join(filter(None, (f"Reviewers decide; you are {actor.role} here.", audience.nobody(row))))
+        return " ".join(filter(None, (f"Reviewers decide; you are an {actor.role} here.", audience.nobody(row))))
     if barred:
         return barred
     if audience.claimed_by_other(actor, row, now):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from approvals.actions.expiry import expire_due
 from approvals.models import ApprovalRequest
 from console.runs import feed
 from console.runs.models import Run
@@ -124,3 +125,19 @@ def test_a_card_costs_the_same_however_much_it_shows(desk: Desk, django_assert_m
         page(desk, request)
         with django_assert_max_num_queries(36):
             page(desk, request)
+
+
+def test_who_never_decides_reads_what_each_verdict_would_do(desk: Desk) -> None:
+    _, [request] = desk.waiting(refund(40.0))
+    text = words(page(desk, request, desk.house.operator))  # who started it, too
+    assert "Approve : issue_refund is called at once" in text and "Reject : nothing is called" in text
+    assert "Reviewers decide; you are an operator here." in text
+
+
+def test_what_nobody_answered_is_said_as_that(desk: Desk) -> None:
+    _, [request] = desk.waiting(refund(1250.0))
+    desk.late(request)
+    assert expire_due() == 1
+    text = words(page(desk, request))
+    assert "Expired: rejected" in text and "Nobody answered in time , so it was rejected" in text
+    assert "policy rejected" not in text and "payer wanted to call" in text
