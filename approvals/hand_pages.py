@@ -188,7 +188,7 @@ def _typed_hours(kept: Calendar | None) -> dict[str, str]:
 
 
 def _like(actor: Actor, first: ApprovalRequest) -> list[ApprovalRequest]:
-    rows = listing.pending(actor, kind=first.kind).defer(None)
+    rows = listing.pending(actor, kind=first.kind).select_related("workflow").defer(None)
     rows = rows.filter(workflow=first.workflow_id, tool=first.tool, group=first.group, approvers=first.approvers,
         rule_name=first.rule_name,
     )  # fmt: skip

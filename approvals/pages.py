@@ -125,6 +125,9 @@ def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     """The list and its header."""
     wanted, filters, of = _rows(request, actor)
     rows, after = listing.page(marked(actor, wanted), request.GET.get("after", ""), of)
+    workflows = {each.pk: each for each in access.all(Workflow, actor).order_by("slug")}
+    for row in rows:
+        row.workflow = workflows[row.workflow_id]
     topic = access.all(FeedTopic, actor).filter(name=f"queue:{actor.tenant.id}").values_list("last_seq", flat=True)
     kept = {name: value for name, value in filters.items() if value}
     narrowed, totals = any(filters[name] for name in FILTERS[1:]), listing.totals(wanted, of)
@@ -139,7 +142,7 @@ def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
         "narrowed": narrowed,
         "kinds": _KINDS,
         "risks": list(PRESSING),
-        "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True),
+        "workflows": [each.slug for each in workflows.values()],
         "groups": groups.names(actor.tenant.id),
         "mine": " ".join(sorted(of)) if of is not None else None,
         "views": access.all(SavedView, actor).filter(owner_id=actor.id).order_by("name") if actor.id else [],
