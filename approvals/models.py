@@ -30,6 +30,12 @@ class RequestStatus(models.TextChoices):
     MOOT = "moot"
 
 
+def _queue_order(name: str, *first: str) -> models.Index:
+    """What waits in a tenant, and is alike in the columns ``first``, in the order of the queue."""
+    order = ("pressing", "falls", models.F("blocks").desc(), "created_at", "id")
+    return models.Index("tenant", *first, *order, name=name, condition=models.Q(status="pending"))
+
+
 class ApprovalRequest(models.Model):
     """One gate of one run, waiting for a person; unique by (run, scope, n)."""
 
@@ -102,50 +108,11 @@ class ApprovalRequest(models.Model):
                 condition=models.Q(status="pending", claimed_until__isnull=False),
             ),
             # The queue's order, whole and by group: a page is the first entries of it, however much waits.
-            models.Index(
-                "tenant",
-                "pressing",
-                "falls",
-                models.F("blocks").desc(),
-                "created_at",
-                "id",
-                name="request_order",
-                condition=models.Q(status="pending"),
-            ),
-            models.Index(
-                "tenant",
-                "group",
-                "pressing",
-                "falls",
-                models.F("blocks").desc(),
-                "created_at",
-                "id",
-                name="request_group_order",
-                condition=models.Q(status="pending"),
-            ),
+            _queue_order("request_order"),
+            _queue_order("request_group_order", "group"),
             # Of one agent, and of one starter: a list narrowed to few of very many reads no others.
-            models.Index(
-                "tenant",
-                "agent",
-                "pressing",
-                "falls",
-                models.F("blocks").desc(),
-                "created_at",
-                "id",
-                name="request_agent_order",
-                condition=models.Q(status="pending"),
-            ),
-            models.Index(
-                "tenant",
-                "started_by_id",
-                "pressing",
-                "falls",
-                models.F("blocks").desc(),
-                "created_at",
-                "id",
-                name="request_starter_order",
-                condition=models.Q(status="pending"),
-            ),
+            _queue_order("request_agent_order", "agent"),
+            _queue_order("request_starter_order", "started_by_id"),
             models.Index(  # what like requests got before; see precedents.py
                 fields=["tenant", "workflow", "kind", "tool", "rule_name", "-created_at"],
                 name="request_like",

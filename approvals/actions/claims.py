@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-import structlog
 from django.db import transaction
 from django.utils import timezone
 
 from approvals import audience
-from approvals.actions.requests import lock_run, lock_run_of, require_open, tell
+from approvals.actions.requests import lock_run_of, require_open, tell
+from approvals.actions.sweeping import one_by_one
 from approvals.errors import Claimed, Invalid
 from approvals.models import ApprovalRequest, RequestStatus
 from console.audit import log
@@ -18,9 +18,7 @@ from console.runs.models import Run
 from console.tenants import access, groups
 from console.tenants.access import Actor
 from console.tenants.models import Membership, User
-from console.tenants.scopes import system_scope, tenant_scope
 
-errors = structlog.get_logger(__name__)
 LASTS = timedelta(minutes=15)
 
 
@@ -93,23 +91,11 @@ def lapse(limit: int = 200) -> int:
     Nothing depends on it: who decides or lists compares the time themselves. The sweeper asks every second, so screens
     are late by about as much. One transaction a request. Call outside any scope.
     """
-    with system_scope("sweeping: claims that are over"):
-        rows = ApprovalRequest.objects.filter(status=RequestStatus.PENDING, claimed_until__lte=timezone.now())
-        over = list(rows.order_by("claimed_until").values_list("tenant_id", "run_id", "pk")[:limit])
-    moved = 0
-    for tenant_id, run_id, request_id in over:
-        try:
-            with tenant_scope(tenant_id):
-                moved += _lapse(tenant_id, run_id, request_id)
-        except Exception:  # one that cannot be moved must not keep all the others waiting; the next sweep tries again
-            errors.exception("claim_not_lapsed", request=str(request_id), run=str(run_id))
-    return moved
+    over = ApprovalRequest.objects.filter(status=RequestStatus.PENDING, claimed_until__lte=timezone.now())
+    return one_by_one("claims that are over", over.order_by("claimed_until")[:limit], _lapse)
 
 
-@transaction.atomic
-def _lapse(tenant_id: UUID, run_id: UUID, request_id: UUID) -> bool:
-    run = lock_run(run_id, tenant_id)
-    request = ApprovalRequest.objects.get(pk=request_id, tenant=tenant_id)
+def _lapse(run: Run, request: ApprovalRequest) -> bool:
     if request.status != RequestStatus.PENDING or request.claimed_until is None:
         return False  # decided, or let go of, since we looked
     if audience.claimed(request, timezone.now()):

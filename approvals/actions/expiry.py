@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-import structlog
-from django.db import transaction
 from django.utils import timezone
 
 from approvals import agenda
 from approvals.actions.decisions import pass_on, settle
 from approvals.actions.lifecycle import end_locked
-from approvals.actions.requests import lock_run, tell
+from approvals.actions.requests import tell
+from approvals.actions.sweeping import one_by_one
 from approvals.models import NEVER_DUE, ApprovalRequest, RequestStatus
 from approvals.notices import events, outbox
 from approvals.words import Words
@@ -19,37 +16,20 @@ from console.audit import log
 from console.runs import actions as runs
 from console.runs.models import Run
 from console.tenants.access import Actor
-from console.tenants.scopes import system_scope, tenant_scope
 
-errors = structlog.get_logger(__name__)
 REASON = "Nobody answered in time."
 
 
 def expire_due(limit: int = 200) -> int:
     """Do what time has to do to every request now: remind, escalate, give it its outcome. Returns to how many.
 
-    One transaction a request: two runs are never locked together. Call outside any scope.
+    One transaction a request. Call outside any scope.
     """
-    with system_scope("approvals that are due"):
-        due = list(
-            ApprovalRequest.objects.filter(status=RequestStatus.PENDING, next_at__lte=timezone.now())
-            .order_by("next_at")
-            .values_list("tenant_id", "run_id", "pk")[:limit]
-        )
-    moved = 0
-    for tenant_id, run_id, request_id in due:
-        try:
-            with tenant_scope(tenant_id):
-                moved += _attend(tenant_id, run_id, request_id)
-        except Exception:  # one that cannot be moved must not keep all the others waiting; the next sweep tries again
-            errors.exception("request_not_moved", request=str(request_id), run=str(run_id))
-    return moved
+    due = ApprovalRequest.objects.filter(status=RequestStatus.PENDING, next_at__lte=timezone.now()).order_by("next_at")
+    return one_by_one("approvals that are due", due[:limit], _attend)
 
 
-@transaction.atomic
-def _attend(tenant_id: UUID, run_id: UUID, request_id: UUID) -> bool:
-    run = lock_run(run_id, tenant_id)
-    request = ApprovalRequest.objects.get(pk=request_id, tenant=tenant_id)
+def _attend(run: Run, request: ApprovalRequest) -> bool:
     now = timezone.now()
     if request.status != RequestStatus.PENDING or request.next_at is None or request.next_at > now:
         return False  # decided, or put off, since we looked

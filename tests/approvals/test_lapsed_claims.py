@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import actions
+from approvals.actions import requests
 from approvals.models import ApprovalRequest
 from console import sweeper
 from console.audit.models import AuditRecord
@@ -62,14 +63,14 @@ def test_taken_again_between_the_look_and_the_lock(
     desk: Desk, held: ApprovalRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over(desk, held)
-    lock = actions.claims.lock_run
+    lock = requests.lock_run
 
     def late(*given: Any) -> Any:
         run = lock(*given)
         ApprovalRequest.objects.filter(pk=held.pk).update(claimed_until=timezone.now() + timedelta(minutes=1))
         return run
 
-    monkeypatch.setattr("approvals.actions.claims.lock_run", late)
+    monkeypatch.setattr("approvals.actions.sweeping.lock_run", late)
     assert actions.lapse() == 0
     assert desk.request(held).claimed_by_id == desk.house.reviewer.user.pk
 
@@ -82,14 +83,14 @@ def test_one_that_cannot_be_moved_holds_up_no_other(
         actions.claim(desk.house.reviewer.actor, other.pk)
     over(desk, held)
     over(desk, other)
-    lock = actions.claims.lock_run
+    lock = requests.lock_run
 
     def broken(run_id: Any, *more: Any) -> Any:
         if run_id == held.run_id:
             raise RuntimeError("broken")
         return lock(run_id, *more)
 
-    monkeypatch.setattr("approvals.actions.claims.lock_run", broken)
+    monkeypatch.setattr("approvals.actions.sweeping.lock_run", broken)
     assert actions.lapse() == 1
     assert desk.request(other).claimed_until is None
 
