@@ -70,7 +70,8 @@ def lock_run_of(actor: Actor, request_id: UUID | str) -> Run:
     """The same for the run that a request of the actor's tenant belongs to. Raises access.NotFound."""
     try:
         run_of = access.all(ApprovalRequest, actor).filter(pk=request_id).values("run")
-        return _LOCKED.get(pk__in=run_of, tenant=actor.tenant.pk)
+        # One value and not IN, of which a planner without statistics makes a look at each run for each request.
+        return _LOCKED.get(pk=run_of[:1], tenant=actor.tenant.pk)
     except (Run.DoesNotExist, ValidationError, ValueError, TypeError):
         access.get(ApprovalRequest, actor, pk=request_id)  # raises: there is no run without it
         raise
