@@ -267,7 +267,7 @@ class Driver:
         return Step(
             pending.scope, pending.n, pending.kind, 0, pending.digest, pending.request, now,
             safety=pending.safety, name=pending.name, agent=pending.agent,
-            key=pending.key or f"{self._run.run_id}/{pending.scope}#{pending.n}", verdict=_facts(verdict),
+            key=pending.key or f"{self._run.run_id}/{pending.scope}#{pending.n}", verdict=verdict.facts() if verdict else None,
         )  # fmt: skip
 
     # Gates
@@ -284,7 +284,7 @@ class Driver:
         kind = pending.kind if pending.body is None else Kind.REVIEW
         step = Step(
             ask.scope, ask.n, kind, 0, ask.digest, ask.request, self._clock(),
-            name=ask.tool, agent=ask.agent, verdict=_facts(verdict),
+            name=ask.tool, agent=ask.agent, verdict=verdict.facts(),
         )  # fmt: skip
         if pending.body is None:
             pending.own = step
@@ -394,9 +394,3 @@ class Driver:
         hit("before_decision_recorded")
         await self._close(pending, step, status, result, error)
         hit("after_decision_recorded")
-
-
-def _facts(verdict: Verdict | None) -> Json:
-    if verdict is None:
-        return None
-    return {"effect": verdict.effect, "reason": verdict.reason, "detail": verdict.detail}

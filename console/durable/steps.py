@@ -88,6 +88,10 @@ class Verdict:
     reason: str = ""
     detail: Json = None
 
+    def facts(self) -> dict[str, Json]:
+        """As its step keeps it."""
+        return {"effect": self.effect, "reason": self.reason, "detail": self.detail}
+
 
 @dataclass(slots=True, frozen=True)
 class Decision:
