@@ -29,7 +29,7 @@ from approvals.actions import Conflict, Invalid, TooLate
 from approvals.api import router as approvals
 from approvals.notices.api import router as channels
 from approvals.rules_api import router as rules
-from console import openapi
+from console import openapi, outage
 from console.paging import BadCursor
 from console.runs import actions as run_actions
 from console.runs import topics
@@ -235,6 +235,9 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 @api.exception_handler(Exception)
 def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:
+    found = outage.outage_of(error)
+    if found is not None:
+        return outage.answer(found, True, request)
     log.error("api_call_failed", method=request.method, path=request.path_info, exc_info=error)
     return problem(500, "Something went wrong here; nothing was changed.")
 

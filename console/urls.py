@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from approvals import hand_pages, rule_pages, run_pages
 from approvals import pages as queue_pages
 from approvals.notices import pages as notice_pages
+from console import outage
 from console.api import api
 from console.health import healthz, readyz
 from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
@@ -25,6 +26,7 @@ class Small(IntConverter):
 
 register_converter(Small, "small")
 handler400 = tenant_pages.unreadable
+handler500 = outage.failed
 
 urlpatterns = [
     path("healthz", healthz),

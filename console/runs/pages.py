@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import paging
 from console.durable.digest import expand
-from console.runs import actions, inputs, record
+from console.runs import actions, crowd, inputs, record
 from console.runs.models import TERMINAL, Run, RunStatus, StepPayload
 from console.templatetags.sayso import STATUS_WORDS
 from console.tenants import access, crypto
@@ -47,6 +47,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         found, after = paging.page(rows, request.GET.get("after"), paging.LIMIT)
     except paging.BadCursor:
         return redirect("runs")
+    counts = _counts(actor)
     context = {
         "section": "runs",
         "runs": found,
@@ -57,7 +58,8 @@ def runs(request: HttpRequest) -> HttpResponse:
         "statuses": _STATUSES,
         "reasons": [str(reason) for reason in StopReason],
         "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True),
-        "counts": _counts(actor),
+        "counts": counts,
+        "crowd": crowd.of(actor, counts),
         "may_start": actor.role in STARTERS,
     }
     return render(request, "runs/list.html", context)
@@ -81,13 +83,14 @@ def new(request: HttpRequest) -> HttpResponse:
     slug = (request.POST if request.method == "POST" else request.GET).get("workflow", "")
     chosen = next((one for one in workflows if one.slug == slug), None)
     errors: dict[str, str] = {}
+    wait = 0
     if request.method == "POST":
         try:
             run = _start(actor, chosen, request.POST.get("input", ""))
         except actions.Invalid as fault:
             errors["workflow" if fault.field == "workflow" else "input"] = _sentence(fault)
         except actions.AtLimit as limit:
-            errors["form"] = f"Nothing was started. {limit}"
+            errors["form"], wait = f"Nothing was started. {limit}", limit.wait
         else:
             return redirect("run", run.pk)
     chosen = chosen or (workflows[0] if workflows else None)
@@ -100,8 +103,12 @@ def new(request: HttpRequest) -> HttpResponse:
         "input": request.POST.get("input", ""),
         "errors": errors,
         "limit_kb": inputs.LIMIT // 1024,
+        "crowd": crowd.of(actor),
     }
-    return render(request, "runs/new.html", context, status=429 if "form" in errors else 422 if errors else 200)
+    response = render(request, "runs/new.html", context, status=429 if wait else 422 if errors else 200)
+    if wait:
+        response.headers["Retry-After"] = str(wait)
+    return response
 
 
 @require_POST
@@ -154,12 +161,12 @@ def _sentence(fault: actions.Invalid) -> str:
     return f"{where} {fault.message}."
 
 
-def _counts(actor: Actor) -> dict[str, int]:
-    """waiting, open and failed (in the last day)."""
+def _counts(actor: Actor) -> dict[str, Any]:
+    """waiting, open, failed (in the last day), and what waits for a worker."""
     yesterday = timezone.now() - timedelta(days=1)
     lately = Q(status=RunStatus.FAILED, ended_at__gte=yesterday)
     rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately, smoke_test=None)
     return rows.aggregate(
         waiting=Count("id", filter=Q(status=RunStatus.WAITING)), open=Count("id", filter=~Q(status__in=TERMINAL)),
-        failed=Count("id", filter=lately),
+        failed=Count("id", filter=lately), **crowd.FIGURES,
     )  # fmt: skip

@@ -4,8 +4,9 @@ A commit costs what it costs, however much is in it; so while one is under way t
 run, so that two writers never wait for each other in a circle. Each run's token is read FOR SHARE in the same
 transaction: whoever takes the run over has to wait for us, or makes us stale, never both.
 
-What fails, fails alone: a stale token fences its own run, a row that Postgres refuses fails its own step, and a database
-that restarts fails nothing; the batch is written again, and rows that had been written are recognised as ours.
+What fails, fails alone: a stale token fences its own run, a row that Postgres refuses fails its own step, and a database that
+restarts, or whose disk is full, fails nothing; the batch is written again, and rows that had been written are recognised
+as ours.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 LINGER = 0.05  # seconds that an event may wait for company
 CROWD = 200  # events that wait no longer
+SAY_EVERY = 60.0  # seconds between two words about a disk that is full
 
 
 class JournalError(Exception):
@@ -73,6 +75,7 @@ class Writer:
         self._connection: psycopg.Connection[Any] | None = None
         self._hints = feed.hints()
         self._closing = threading.Event()
+        self._full = -SAY_EVERY  # when a full disk was last spoken of
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -155,7 +158,7 @@ class Writer:
                 if self._closing.is_set():
                     self._fail(batch, error)
                     break
-                log.warning("the journal's database is away (%s); trying again in %.2f s", error, delay)
+                self._say(error, len(batch), delay)
                 self._drop()
                 time.sleep(delay * random.uniform(0.7, 1.3))  # noqa: S311  # jitter
                 delay, again = min(delay * 2, 2.0), True
@@ -166,6 +169,17 @@ class Writer:
                 break
         self._answer(batch)
         self._tell(batch)
+
+    def _say(self, error: psycopg.Error, many: int, delay: float) -> None:
+        """A database that is away is back in a moment. A full disk is there until somebody makes room: what has happened
+        stays here until it can be written, and its runs with it; they go on then."""
+        if not isinstance(error, psycopg.errors.DiskFull):
+            log.warning("the journal's database is away (%s); trying again in %.2f s", error, delay)
+        elif time.monotonic() - self._full >= SAY_EVERY:
+            self._full = time.monotonic()
+            log.error(
+                "the database's disk is full: %d entries of the journal wait until there is room (%s)", many, error
+            )
 
     def _one_by_one(self, connection: psycopg.Connection[Any], batch: Iterable[Entry]) -> None:
         """Write each entry in a transaction of its own, so that what Postgres refuses is found and fails alone."""

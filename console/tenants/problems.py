@@ -14,6 +14,8 @@ TITLES = {
     422: "Invalid",
     429: "Too many requests",
     500: "Server error",
+    503: "Not available",
+    507: "No room",
 }
 
 
