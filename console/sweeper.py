@@ -6,19 +6,21 @@ import logging
 import time
 from datetime import timedelta
 
+import redis
 from django.db import connection
 from django.utils import timezone
 
 from approvals import actions as approvals
 from approvals import canary
 from console import queues
-from console.runs import actions, smoke, wakeups
+from console.runs import actions, feed, smoke, wakeups
 from console.tenants.scopes import system_scope
 from console.workflows import contracts, waivers
 from console.workflows.reasons import StopReason
 
 log = logging.getLogger(__name__)
 
+SWEPT = "sayso:swept"  # the Redis key that says when somebody last did all of it
 LIMIT = 200  # rows of each kind in one sweep
 FORGOTTEN = timedelta(seconds=2)  # a ready run that nobody has claimed for so long has lost its wake-up
 MINUTE = 60.0  # seconds
@@ -30,7 +32,17 @@ _told: dict[str, float] = {}  # when a full queue was last spoken of
 def sweep() -> int:
     """Do all of it once; returns how many runs and requests were touched. Call outside any scope."""
     first = lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + approvals.lapse()
-    return first + canary.look() + smoke.look() + waivers.expire() + contracts.catch_up()
+    moved = first + canary.look() + smoke.look() + waivers.expire() + contracts.catch_up()
+    _tell()
+    return moved
+
+
+def _tell() -> None:
+    """For the doctor: a sweep that fails half way is none."""
+    try:
+        feed.redis_client().set(SWEPT, repr(time.time()), ex=3600)
+    except (redis.RedisError, OSError) as error:
+        log.debug("nobody could be told of a sweep: %s", error)
 
 
 def lost_wake_ups() -> int:
