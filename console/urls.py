@@ -10,6 +10,7 @@ from approvals.notices import pages as notice_pages
 from console import outage
 from console.api import api
 from console.health import healthz, readyz
+from console.platform import pages as platform_pages
 from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
@@ -89,5 +90,8 @@ urlpatterns = [
     path("deliveries/<uuid:key>/redeliver/", notice_pages.redeliver, name="delivery-redeliver"),
     path("you/password/", tenant_pages.password, name="password"),
     path("you/", notice_pages.you, name="you"),
+    path("platform/", platform_pages.overview, name="platform"),
+    path("platform/leave/", platform_pages.leave, name="platform-leave"),
+    path("platform/<slug:slug>/enter/", platform_pages.enter, name="platform-enter"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]

@@ -34,6 +34,7 @@ ASSESSMENT = (
     "the exact arguments. A wrong closing report is noticed by the colleague who reads it, and can be corrected. Without a "
     "review the worst is a wrong sentence in the file; limits on turns and tokens end a team that talks in circles."
 )
+PLATFORM_ADMIN = "petra"
 TOKEN_ROLES = (Role.ADMIN, Role.OPERATOR, Role.REVIEWER)
 
 
@@ -102,11 +103,16 @@ def seed() -> None:
             _groups(actor, house)
             _credential(actor)
             _workflows(actor, house)
+    _platform_admin()
 
 
 def password_of(person: Person) -> str:
     """Three groups of five letters and digits, as nobody would guess them."""
-    text = base64.b32encode(_derived(f"password:{person.username}")).decode().lower()
+    return _password(person.username)
+
+
+def _password(username: str) -> str:
+    text = base64.b32encode(_derived(f"password:{username}")).decode().lower()
     return "-".join(text[start : start + 5] for start in (0, 5, 10))
 
 
@@ -138,7 +144,10 @@ def describe() -> dict[str, Any]:
                 "workflows": [workflow.slug for workflow in WORKFLOWS],
             }
         )
-    return {"url": settings.PUBLIC_URL, "tenants": tenants}
+    told: dict[str, Any] = {"url": settings.PUBLIC_URL, "tenants": tenants}
+    if tenants and User.objects.filter(username=PLATFORM_ADMIN, is_superuser=True).exists():
+        told["platform"] = {"username": PLATFORM_ADMIN, "password": _password(PLATFORM_ADMIN)}
+    return told
 
 
 def _derived(what: str) -> bytes:
@@ -157,9 +166,7 @@ def _people(actor: Actor, house: House) -> None:
         if user is None:
             user = User(username=person.username, first_name=person.first, last_name=person.last)
             user.email = f"{person.username}@{house.slug}.example"
-            # 75 random bits need no slow hash, and eight of them would hold up the first start for seconds.
-            salt = _derived(f"salt:{person.username}").hex()[:22]
-            user.password = PBKDF2PasswordHasher().encode(password_of(person), salt, iterations=20_000)
+            user.password = _hashed(person.username)
             user.save(force_insert=True)
         if not access.all(Membership, actor).filter(user=user).exists():
             actions.add_member(actor, user, person.role)
@@ -168,6 +175,23 @@ def _people(actor: Actor, house: House) -> None:
         if not access.all(ApiToken, actor).filter(digest=digest_of(token_of(tenant, role))).exists():
             secret = _token_secret(tenant, role)
             actions.create_token(actor, user=holders[role], role=role, name=f"Demo {role}", secret=secret)
+
+
+def _platform_admin() -> None:
+    """Somebody who makes tenants and sees how they fare, where there is nobody yet."""
+    if (
+        not User.objects.filter(is_superuser=True).exists()
+        and not User.objects.filter(username=PLATFORM_ADMIN).exists()
+    ):
+        user = User(username=PLATFORM_ADMIN, first_name="Petra", last_name="Novak", is_superuser=True)
+        user.password = _hashed(PLATFORM_ADMIN)
+        user.save(force_insert=True)
+
+
+def _hashed(username: str) -> str:
+    # 75 random bits need no slow hash, and eight of them would hold up the first start for seconds.
+    salt = _derived(f"salt:{username}").hex()[:22]
+    return PBKDF2PasswordHasher().encode(_password(username), salt, iterations=20_000)
 
 
 def _groups(actor: Actor, house: House) -> None:

@@ -19,9 +19,9 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, resolve_url
 
-from console.tenants import limits, scopes, tokens
+from console.tenants import limits, platform, scopes, tokens
 from console.tenants.access import Actor, Forbidden
-from console.tenants.models import Membership, User
+from console.tenants.models import Membership, Tenant, User
 from console.tenants.problems import problem
 
 OPEN_PATHS = frozenset(
@@ -30,6 +30,7 @@ OPEN_PATHS = frozenset(
 
 
 CHANGE_PATH = "/you/password/"  # all that somebody with a first password is shown
+PLATFORM = "/platform/"  # of platform admins, who are in no tenant there
 
 
 class TenantMiddleware:
@@ -65,9 +66,16 @@ class TenantMiddleware:
         user = request.user
         if not user.is_authenticated:
             return _to_login(request)
+        if request.path_info.startswith(PLATFORM):
+            return self._platform(request)
+        visit = platform.visit_of(request)
+        if visit is not None and request.path_info != CHANGE_PATH:
+            return self._visited(request, visit)
         with scopes.user_scope(user.pk):
             request.memberships = memberships = memberships_of(user)  # type: ignore[attr-defined]
             chosen = choose(memberships, request.session.get("tenant"))
+            if chosen is None and platform.may(user):
+                return self.get_response(request) if request.path_info == CHANGE_PATH else redirect(PLATFORM)
             if chosen is None:
                 request.belongs_nowhere = True  # type: ignore[attr-defined]
                 return self.get_response(request)
@@ -79,6 +87,28 @@ class TenantMiddleware:
                 if response.status_code >= 400:  # a page that refuses has not done half of it, either
                     transaction.set_rollback(True)
                 return _kept_nowhere(response)
+
+    def _platform(self, request: HttpRequest) -> HttpResponseBase:
+        """A platform admin's page, outside any scope; nobody else learns that there is such a thing."""
+        if not platform.may(request.user):
+            raise Http404
+        if request.user.first_password:
+            return _to_password(request)
+        return _kept_nowhere(self.get_response(request))
+
+    def _visited(self, request: HttpRequest, visit: platform.Visit) -> HttpResponseBase:
+        """A tenant's page as a platform admin sees it: with a role that may do nothing, and no form is taken."""
+        if request.method not in ("GET", "HEAD"):
+            raise Forbidden("You look into this organisation as a platform admin, and can change nothing in it.")
+        with scopes.tenant_scope(visit.tenant_id):
+            tenant = Tenant.objects.filter(pk=visit.tenant_id).first()
+            if tenant is None:
+                raise Http404
+            request.actor = platform.visitor(request.user, tenant)  # type: ignore[attr-defined]
+            request.visit = visit  # type: ignore[attr-defined]
+            response = self.get_response(request)
+            transaction.set_rollback(True)  # a page that was looked at by an outsider leaves no trace of being read
+            return _kept_nowhere(response)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         if getattr(request, "belongs_nowhere", False):

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
-from console.tenants import scopes, tokens
+from console.tenants import platform, scopes, tokens
 from console.tenants.access import Actor
 from console.tenants.middleware import actor_for, bearer_of, choose, memberships_of
+from console.tenants.models import Tenant
 
 
 def actor_for_websocket(scope: Mapping[str, Any]) -> Actor | None:
@@ -32,6 +33,12 @@ def actor_for_websocket(scope: Mapping[str, Any]) -> Actor | None:
     user: Any = get_user(request)  # verifies the session's hash of the password too
     if not user.is_authenticated or user.first_password:
         return None
+    request.user = user
+    visit = platform.visit_of(request)
+    if visit is not None:
+        with scopes.tenant_scope(visit.tenant_id):
+            tenant = Tenant.objects.filter(pk=visit.tenant_id).first()
+            return platform.visitor(user, tenant) if tenant else None
     with scopes.user_scope(user.pk):
         chosen = choose(memberships_of(user), request.session.get("tenant"))
         return actor_for(user, chosen) if chosen else None

@@ -34,6 +34,10 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {user['role']:<10}{user['username']:<10}{user['password']}")
             for role, token in tenant["tokens"].items():
                 self.stdout.write(f"  {role + ' token':<20}{token}")
+        if "platform" in found:
+            self.stdout.write(
+                f"\nplatform admin\n  {'':<10}{found['platform']['username']:<10}{found['platform']['password']}"
+            )
         self.stdout.write("\nTo try:")
         for workflow in WORKFLOWS:
             self.stdout.write(f"  {workflow.slug:<20}{workflow.example}")
