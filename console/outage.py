@@ -35,13 +35,14 @@ _AWAY = ("08", "57P", "53300")
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What is wrong, as it is answered. ``wait`` is in seconds."""
+    """What is wrong, as it is answered. ``wait`` is in seconds; ``sent`` says what became of what was sent."""
 
     name: str
     status: int
     wait: int
     title: str
     detail: str
+    sent: str
 
 
 AWAY = Outage(
@@ -50,6 +51,8 @@ AWAY = Outage(
     5,
     "The database does not answer",
     "What was decided and recorded is kept, and runs go on where they were as soon as it is back.",
+    # A transaction whose last word was lost may have been kept: that is for whoever sent it to look up.
+    "Whether what you just sent was still taken is not known: look at it again before you repeat it.",
 )
 FULL = Outage(
     "disk_full",
@@ -57,6 +60,7 @@ FULL = Outage(
     60,
     "The disk of the database is full",
     "Nothing can be written until there is room again; runs stand still meanwhile, and go on by themselves after that.",
+    "What you just sent was not taken.",
 )
 
 
@@ -92,12 +96,13 @@ def answer(outage: Outage, api: bool, request: HttpRequest) -> HttpResponse:
     """What an outage is answered with. No query is made for it."""
     _say(outage)
     headers = {"Retry-After": str(outage.wait), "Cache-Control": "no-store"}
-    # A transaction whose last word was lost may have been kept: that is for whoever sent it to look up.
-    unsure = request.method not in ("GET", "HEAD", "OPTIONS")
+    sent = request.method not in ("GET", "HEAD", "OPTIONS")
     if api:
-        again = " Look whether it was taken, or send it again with the same Idempotency-Key." if unsure else ""
-        return problem(outage.status, outage.detail + again, title=outage.title, headers=headers)
-    page = loader.get_template("503.html").render({"outage": outage, "unsure": unsure, "request": request})
+        said = (
+            f"{outage.detail} {outage.sent} With the same Idempotency-Key it happens once." if sent else outage.detail
+        )
+        return problem(outage.status, said, title=outage.title, headers=headers)
+    page = loader.get_template("503.html").render({"outage": outage, "sent": sent, "request": request})
     return HttpResponse(page, status=outage.status, headers=headers)
 
 
