@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from approvals import actions, listing
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest
-from console.runs import retries, waterfall
+from console.runs import forks, retries, waterfall
 from console.runs.actions import Refused, status_payload
 from console.runs.feed import run_topic
 from console.runs.models import TERMINAL, FeedEvent, FeedTopic, Run, Step
@@ -24,6 +25,7 @@ from console.workflows.reasons import ABOUT, StopReason
 _RUN = Run.objects.select_related("workflow__current", "revision")
 MESSAGES = 200  # of the feed, at first
 STEPS = 200  # of the journal, a page
+AGAIN = 50  # retries and forks of a run that its page lists
 
 
 @require_safe
@@ -50,6 +52,8 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "result": crypto.unseal_json(row.tenant_id, "run.result", bytes(row.sealed_result))
         if row.sealed_result
         else None,
+        "before": forks.diverged_at(row, steps),
+        "again": _again(actor, row),
         **_feed(actor, row, request.GET.get("messages") == "all"),
         **_buttons(actor, row),
     }
@@ -65,6 +69,12 @@ def cancel(request: HttpRequest, run_id: UUID) -> HttpResponse:
     except RunOver:
         pass  # it ended while the button was being pressed; the page says how
     return redirect("run", run_id)
+
+
+def _again(actor: Actor, row: Run) -> list[Run]:
+    """The runs that were made of this one, oldest first."""
+    rows = access.all(Run, actor).filter(Q(retry_of=row) | Q(fork_of=row)).order_by("created_at", "id")
+    return list(rows.only("status", "stop_reason", "retry_of", "fork_of", "forked_at", "fork_edited")[:AGAIN])
 
 
 def _requests(actor: Actor, row: Run) -> Any:
@@ -104,4 +114,5 @@ def _buttons(actor: Actor, row: Run) -> dict[str, Any]:
         except Refused:
             allowed = False
     may_keep = actor.role == "admin" and over and row.smoke_test_id is None
-    return {"may_cancel": may and not over, "may_retry": allowed, "may_keep": may_keep}
+    may_fork = may and not forks.refusal(row)
+    return {"may_cancel": may and not over, "may_retry": allowed, "may_keep": may_keep, "may_fork": may_fork}

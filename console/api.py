@@ -34,6 +34,7 @@ from console.paging import BadCursor
 from console.runs import actions as run_actions
 from console.runs import topics
 from console.runs.api import router as runs
+from console.runs.forks_api import router as forks
 from console.runs.smoke_api import router as smoke_tests
 from console.tenants import actions as tenant_actions
 from console.tenants.absences_api import router as absences
@@ -145,7 +146,20 @@ api = Api(
     auth=Token(),
     parser=StrictParser(),
 )
-for each in (runs, approvals, rules, channels, workflows, waivers, smoke_tests, tools, tenants, people, absences):
+for each in (
+    runs,
+    forks,
+    approvals,
+    rules,
+    channels,
+    workflows,
+    waivers,
+    smoke_tests,
+    tools,
+    tenants,
+    people,
+    absences,
+):
     api.add_router("", each)
 
 
@@ -172,7 +186,12 @@ def _conflict(request: HttpRequest, error: Exception) -> HttpResponse:
 
 @api.exception_handler(run_actions.Refused)
 def _refused(request: HttpRequest, error: run_actions.Refused) -> HttpResponse:
-    return problem(409, str(error), title="This run cannot be retried")
+    return problem(409, str(error), title=error.title)
+
+
+@api.exception_handler(run_actions.Repeats)
+def _repeats(request: HttpRequest, error: run_actions.Repeats) -> HttpResponse:
+    return problem(409, str(error), title="This would happen again", effects=[each.out() for each in error.effects])
 
 
 @api.exception_handler(workflow_actions.Refused)

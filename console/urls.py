@@ -11,7 +11,7 @@ from console import outage
 from console.api import api
 from console.health import healthz, readyz
 from console.platform import pages as platform_pages
-from console.runs import limit_pages, preview_pages, smoke_pages, topic_pages
+from console.runs import fork_pages, limit_pages, preview_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
 from console.tenants import people_pages
@@ -49,6 +49,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/", run_pages.run, name="run"),
     path("runs/<uuid:run_id>/cancel/", run_pages.cancel, name="run-cancel"),
     path("runs/<uuid:run_id>/retry/", run_lists.retry, name="run-retry"),
+    path("runs/<uuid:run_id>/fork/", fork_pages.fork, name="run-fork"),
     path("runs/<uuid:run_id>/keep/", smoke_pages.keep, name="run-keep"),
     path("runs/<uuid:run_id>/steps/<small:seq>/", run_lists.step, name="run-step"),
     path("events/", topic_pages.events, name="events"),

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,14 +22,16 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from console.audit import log as audit
-from console.runs import admission, feed, inputs, retries, wakeups
+from console.runs import admission, feed, forks, inputs, retries, wakeups
 from console.runs.admission import AtLimit
+from console.runs.beginning import begin, create, status_payload
+from console.runs.forks import Repeats
 from console.runs.models import TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
 from console.runs.totals import Totals
-from console.tenants import crypto
+from console.tenants import access, crypto
 from console.tenants.access import Actor, require
-from console.workflows import limits, rollouts, waived
+from console.workflows import rollouts
 from console.workflows.errors import Invalid
 from console.workflows.models import Revision, SmokeTest, Workflow
 
@@ -39,9 +40,11 @@ __all__ = [
     "Claim",
     "Invalid",
     "Refused",
+    "Repeats",
     "Trial",
     "claim",
     "finish",
+    "fork",
     "lose",
     "park",
     "release",
@@ -54,6 +57,8 @@ __all__ = [
 ]
 
 LEASE_S = 10
+UNCHANGED: Any = object()  # of a fork: what is not edited
+_FORKED = Run.objects.select_for_update(no_key=True, of=("self",)).select_related("workflow", "revision")
 _ENDED = tuple(str(status) for status in TERMINAL)
 
 
@@ -100,7 +105,7 @@ def start(
         raise Invalid("workflow", f"{workflow.slug} has no revision yet")
     inputs.check(input, revision.body.get("input_schema"))
     admission.check(actor.tenant)
-    run = _create(actor, workflow, revision, crypto.seal_json(actor.tenant.id, "run.input", input), inputs.title(input))
+    run = create(actor, workflow, revision, crypto.seal_json(actor.tenant.id, "run.input", input), inputs.title(input))
     run.id = run_id
     run.topic_source = topic_source
     run.metadata = dict(metadata or {})
@@ -108,7 +113,7 @@ def start(
     if trial:
         run.smoke_test, run.smoke_case = trial.test, trial.case
     run.save(force_insert=True)
-    _begin(run, wakeups.queue_of(actor.tenant, workflow))
+    begin(run, wakeups.queue_of(actor.tenant, workflow))
     audit.record(actor, "run.started", "run", run.id, workflow=workflow.slug, revision=revision.number)
     return run
 
@@ -118,15 +123,65 @@ def retry(actor: Actor, run: Run) -> Run:
     require(actor, "operator", "admin")
     revision = retries.revision_for(run)
     admission.check(actor.tenant)
-    again = _create(actor, revision.workflow, revision, bytes(run.sealed_input), run.title)
+    again = create(actor, revision.workflow, revision, bytes(run.sealed_input), run.title)
     again.oversight = retries.oversight_for(run, again)
     again.topic_source = run.topic_source
     again.metadata = run.metadata
     again.retry_of = run
     again.save(force_insert=True)
     kept = retries.copy_record(run, again)
-    _begin(again, wakeups.queue_of(actor.tenant, revision.workflow))
+    begin(again, wakeups.queue_of(actor.tenant, revision.workflow))
     audit.record(actor, "run.retried", "run", again.id, retry_of=str(run.id), kept_steps=kept, reason=run.stop_reason)
+    return again
+
+
+def fork(
+    actor: Actor,
+    run: Run,
+    from_step: int,
+    *,
+    input: Any = UNCHANGED,
+    answer: Any = UNCHANGED,
+    repeat_effects: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+) -> Run:
+    """A new run of the same revision, with what ``run`` had recorded before its step ``from_step``, which is done anew.
+
+    ``input`` takes the place of the old one (from the first step only); ``answer`` that of what a model, or a tool that
+    only reads, said at the step. ``repeat_effects``: the actor knows what may happen again. ``run`` stays as it is.
+    Raises Refused, Invalid, Repeats (with what would happen again), AtLimit and Forbidden.
+    """
+    require(actor, "operator", "admin")
+    edits = [name for name, value in ((forks.INPUT, input), (forks.ANSWER, answer)) if value is not UNCHANGED]
+    if len(edits) > 1:
+        raise Invalid("answer", "cannot be edited together with the input; fork twice")
+    edit = "".join(edits)
+    # Locked: it must not go on, where it waits, while its record is read and copied.
+    run = access.get(_FORKED, actor, pk=run.pk)
+    found = forks.plan(run, from_step, edit)
+    sealed, title, anew = bytes(run.sealed_input), run.title, None
+    if edit == forks.INPUT:
+        inputs.check(input, run.revision.body.get("input_schema"))
+        sealed, title = crypto.seal_json(actor.tenant.id, "run.input", input), inputs.title(input)
+    elif edit == forks.ANSWER:
+        [anew] = [one.step for one in found.kept if one.old == from_step]
+        anew = forks.edited(anew, answer, actor, timezone.now())
+    if found.effects and not repeat_effects:
+        raise Repeats(found.effects)
+    admission.check(actor.tenant)
+    again = create(actor, run.workflow, run.revision, sealed, title)
+    again.oversight = forks.oversight(found, again)
+    again.topic_source, again.journal_version = run.topic_source, run.journal_version
+    again.metadata = run.metadata if metadata is None else dict(metadata)
+    again.fork_of, again.forked_at, again.fork_edited = run, from_step, edit
+    again.save(force_insert=True)
+    forks.copy_record(found, again, anew)
+    begin(again, wakeups.queue_of(actor.tenant, run.workflow))
+    repeated = [effect.step for effect in found.effects]
+    audit.record(
+        actor, "run.forked", "run", again.id,
+        fork_of=str(run.id), from_step=from_step, edited=edit, kept_steps=len(found.kept), may_repeat_steps=repeated,
+    )  # fmt: skip
     return again
 
 
@@ -291,28 +346,6 @@ def request_cancel(run: Run | UUID) -> bool:
     return bool(rows)
 
 
-def status_payload(run: Run) -> dict[str, Any]:
-    """What the feed says about a run's state."""
-    return {
-        "id": str(run.id),
-        "status": str(run.status),
-        "stop_reason": run.stop_reason,
-        "stop_detail": run.stop_detail,
-        "input_tokens": run.input_tokens,
-        "output_tokens": run.output_tokens,
-        "cost": str(run.cost),
-        "unpriced_steps": run.unpriced_steps,
-        "broken_off_cost": str(run.broken_off_cost),
-        "queue_s": round(run.queue_s, 3),
-        "model_s": round(run.model_s, 3),
-        "tool_s": round(run.tool_s, 3),
-        "waiting_s": round(run.waiting_s, 3),
-        "waiting_since": run.waiting_since.isoformat() if run.waiting_since else None,
-        "started_at": run.started_at.isoformat() if run.started_at else None,
-        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
-    }
-
-
 _STOP_WAITING = (
     "waiting_s = waiting_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - waiting_since), 0)),"
     " waiting_since = NULL"
@@ -357,35 +390,6 @@ def _tell_let_go(rows: list[Run]) -> bool:
     if run.status == RunStatus.QUEUED:
         wakeups.send_on_commit(run.id, resume=True, queue=run.queue)
     return True
-
-
-def _create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: bytes, title: str) -> Run:
-    body, own = revision.body, limits.of_tenant(actor.tenant.id)
-    held = limits.effective(own, workflow.limits, body.get("limits") or {})
-    return Run(
-        tenant=actor.tenant,
-        workflow_id=revision.workflow_id,
-        revision=revision,
-        sealed_input=sealed_input,
-        title=title,
-        started_by_id=actor.id,
-        started_by_name=actor.name,
-        ready_at=timezone.now(),
-        limits=held,
-        oversight=waived.effective(workflow, body, own),
-        contract=workflow.contract if revision.id == workflow.current_id else 0,
-        deadline_s=float(limits.size(held["run_timeout"])),
-        autogen_version=_autogen(),
-    )
-
-
-def _begin(run: Run, queue: str) -> None:
-    feed.publish(run.tenant_id, feed.run_topic(run.id), "status", status_payload(run))
-    wakeups.send_on_commit(run.id, resume=False, queue=queue)
-
-
-def _autogen() -> str:
-    return version("autogen-agentchat")
 
 
 def _id(run: Run | UUID | str) -> UUID | str:

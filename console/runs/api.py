@@ -1,4 +1,4 @@
-"""Runs over HTTP: start, list, look into, retry. (Cancelling touches requests too: see approvals/api.py.)"""
+"""Runs over HTTP: start, list, look into, retry. (Forks: forks_api.py. Cancelling touches requests too: see approvals/api.py.)"""
 
 from __future__ import annotations
 
@@ -107,6 +107,7 @@ class RunOut(Schema):
     """``cost`` is US dollars as a decimal text; null when ``unpriced_steps`` of it have no known price.
 
     ``smoke_test`` is the id of the test that the run is part of: in it no tool does anything. Lists leave such runs out.
+    A run with ``fork_of`` began with the record of that run before its step ``forked_at``; ``fork_edited`` was edited.
     """
 
     id: str
@@ -125,6 +126,9 @@ class RunOut(Schema):
     metadata: dict[str, Json]
     started_by: str
     retry_of: str | None
+    fork_of: str | None
+    forked_at: int | None
+    fork_edited: Literal["input", "answer"] | None
     smoke_test: str | None
     created_at: datetime
     started_at: datetime | None
@@ -185,8 +189,7 @@ def start_run(request: HttpRequest, body: StartIn) -> Any:
     if workflow is None:
         fault = {"field": "workflow", "message": "no workflow of that name"}
         return problem(404, "There is no such workflow.", errors=[fault])
-    if body.metadata and len(json.dumps(body.metadata)) > MAX_METADATA:
-        raise actions.Invalid("metadata", f"is larger than {MAX_METADATA:,} bytes (8 kB)")
+    check_metadata(body.metadata)
     run = actions.start(actor, workflow, body.input, body.topic_source, body.metadata)
     return Status(202, run_out(access.get(_RUN, actor, pk=run.pk)))
 
@@ -267,6 +270,12 @@ def retry_run(request: HttpRequest, run_id: str) -> Any:
     return Status(202, run_out(access.get(_RUN, actor, pk=again.pk)))
 
 
+def check_metadata(metadata: dict[str, Json] | None) -> None:
+    """Raises Invalid when it is too large."""
+    if metadata and len(json.dumps(metadata)) > MAX_METADATA:
+        raise actions.Invalid("metadata", f"is larger than {MAX_METADATA:,} bytes (8 kB)")
+
+
 def run_out(run: Run) -> dict[str, Json]:
     """A run as the API shows it; its workflow and revision should be joined already."""
     result = crypto.unseal_json(run.tenant_id, "run.result", run.sealed_result) if run.sealed_result else None
@@ -294,6 +303,9 @@ def run_out(run: Run) -> dict[str, Json]:
         "metadata": run.metadata,
         "started_by": run.started_by_name,
         "retry_of": str(run.retry_of_id) if run.retry_of_id else None,
+        "fork_of": str(run.fork_of_id) if run.fork_of_id else None,
+        "forked_at": run.forked_at,
+        "fork_edited": run.fork_edited or None,
         "smoke_test": str(run.smoke_test_id) if run.smoke_test_id else None,
         "created_at": run.created_at,
         "started_at": run.started_at,

@@ -29,16 +29,33 @@ def check(value: Any, schema: Mapping[str, Any] | None) -> None:
         raise Invalid("input", "must be text or a JSON object")
 
 
-def check_size(value: Any) -> None:
-    """Raises Invalid unless ``value`` is JSON of at most 64 kB that can be kept: no half of a surrogate pair in it."""
+def check_size(value: Any, field: str = "input", limit: int = LIMIT) -> None:
+    """Raises Invalid unless ``value`` is JSON of at most ``limit`` bytes that can be kept: no half of a surrogate pair in
+    it. ``field`` is what it is called."""
     if _deep(value):
-        raise Invalid("input", f"is nested more than {DEEPEST} levels deep")
+        raise Invalid(field, f"is nested more than {DEEPEST} levels deep")
     try:
         size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
     except (TypeError, ValueError) as error:
-        raise Invalid("input", f"is not JSON: {error}") from error
-    if size > LIMIT:
-        raise Invalid("input", f"is {size:,} bytes as JSON; the limit is {LIMIT:,} (64 kB)")
+        raise Invalid(field, f"is not JSON: {error}") from error
+    if size > limit:
+        raise Invalid(field, f"is {size:,} bytes as JSON; the limit is {limit:,} ({limit // 1024} kB)")
+
+
+def read(text: str, as_json: bool, field: str = "input") -> Any:
+    """What was typed into a form. Raises Invalid when it is to be JSON and is not."""
+    value = text.replace("\r\n", "\n")
+    if not as_json:
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(field, f"is not JSON: {error}") from None
+
+
+def written(value: Any) -> str:
+    """A value as a form shows it: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def title(value: Any) -> str:

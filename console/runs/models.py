@@ -38,6 +38,10 @@ class Run(models.Model):
     started_by_id = models.UUIDField(null=True)  # by value: the starter never approves the run
     started_by_name = models.CharField(max_length=200, default="")
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
+    # Of a fork: the run it was forked from, the number (seq) of that run's step that was done anew, and what was edited.
+    fork_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="forks", db_index=False)
+    forked_at = models.PositiveIntegerField(null=True)
+    fork_edited = models.CharField(max_length=8, blank=True, default="")  # "", input, answer
     # Set in a run that only tests its revision: no tool does anything in it, and nobody is asked. See smoke.py.
     smoke_test = models.ForeignKey(
         "workflows.SmokeTest", null=True, on_delete=models.PROTECT, related_name="runs", db_index=False
@@ -87,6 +91,7 @@ class Run(models.Model):
             models.Index(fields=["lease_until"], name="run_leased", condition=models.Q(status="running")),
             models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),
             models.Index(fields=["smoke_test"], name="run_smoke", condition=models.Q(smoke_test__isnull=False)),
+            models.Index(fields=["fork_of"], name="run_fork", condition=models.Q(fork_of__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -3,7 +3,6 @@ approvals/run_pages.py.)"""
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import paging
 from console.durable.digest import expand
-from console.runs import actions, crowd, inputs, record
+from console.runs import actions, crowd, forks, inputs, record
 from console.runs.models import TERMINAL, Run, RunStatus, StepPayload
 from console.templatetags.sayso import STATUS_WORDS
 from console.tenants import access, crypto
@@ -126,7 +125,8 @@ def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @require_safe
 def step(request: HttpRequest, run_id: UUID, seq: int) -> HttpResponse:
     """One recorded effect in full: inside the run's page, or as a page of its own."""
-    run = access.get(Run, actor_of(request), pk=run_id)
+    actor = actor_of(request)
+    run = access.get(Run, actor, pk=run_id)
     found = next((pair for pair in expand(record.steps(run.pk)) if pair[0].seq == seq), None)
     if found is None:
         raise Http404("No such step.")
@@ -136,6 +136,7 @@ def step(request: HttpRequest, run_id: UUID, seq: int) -> HttpResponse:
         "section": "runs",
         "step": one,
         "run": run,
+        "may_fork": actor.role in STARTERS and forks.refusal(run) == "",
         "request_json": whole,
         "result_json": one.error if one.error is not None else one.result,
         "evidence_json": crypto.unseal_json(run.tenant_id, "step.evidence", bytes(kept)) if kept else None,
@@ -147,13 +148,8 @@ def step(request: HttpRequest, run_id: UUID, seq: int) -> HttpResponse:
 def _start(actor: Actor, workflow: Workflow | None, text: str) -> Run:
     if workflow is None:
         raise actions.Invalid("workflow", "is not one of this organisation's")
-    value: Any = text.replace("\r\n", "\n")
-    if workflow.current and workflow.current.body.get("input_schema"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise actions.Invalid("input", f"is not JSON: {error}") from None
-    return actions.start(actor, workflow, value)
+    schema = workflow.current.body.get("input_schema") if workflow.current else None
+    return actions.start(actor, workflow, inputs.read(text, bool(schema)))
 
 
 def _sentence(fault: actions.Invalid) -> str:

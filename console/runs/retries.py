@@ -19,6 +19,8 @@ from console.workflows.reasons import StopReason
 class Refused(Exception):
     """This run cannot be retried; the message says why, and what to do instead."""
 
+    title = "This run cannot be retried"
+
 
 def revision_for(run: Run) -> Revision:
     """The revision that a retry of ``run`` takes. Raises Refused.

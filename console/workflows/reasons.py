@@ -59,7 +59,7 @@ ABOUT: dict[StopReason, About] = {
     StopReason.TERMINATED: About(
         CANCELLED,
         "A reviewer ended the run.",
-        "Start a new run if the work is still wanted.",
+        "Start a new run if the work is still wanted, or fork this one from a step before that.",
         abnormal=False,
     ),
     StopReason.MAX_TURNS: About(
@@ -83,7 +83,7 @@ ABOUT: dict[StopReason, About] = {
     StopReason.REPETITION: About(
         FAILED,
         "The team kept doing the same thing.",
-        "Change the team's instructions in a new revision and start a new run.",
+        "Fork it from a step before that with an edited answer, or change the team's instructions and start a new run.",
     ),
     StopReason.MODEL_ERROR: About(
         FAILED,
@@ -100,7 +100,7 @@ ABOUT: dict[StopReason, About] = {
     StopReason.REJECTED: About(
         FAILED,
         "A reviewer rejected the result.",
-        "A person said no, so the run cannot be retried; start a new one with what was learned.",
+        "A person said no, so the run cannot be retried; fork it from an earlier step, or start a new one with what was learned.",
         abnormal=False,
     ),
     StopReason.EXPIRED: About(
@@ -112,12 +112,12 @@ ABOUT: dict[StopReason, About] = {
     StopReason.INVALID_INPUT: About(
         FAILED,
         "The run could not begin with what it was given.",
-        "Correct the input or the workflow and start a new run.",
+        "Correct the workflow and start a new run, or fork this one from its first step with another input.",
     ),
     StopReason.CONTRACT_VIOLATION: About(
         FAILED,
         "The result does not fit the workflow's output contract.",
-        "Change the team or the contract in a new revision and start a new run.",
+        "Fork it from a step before the result, or change the team or the contract in a new revision and start a new run.",
     ),
     StopReason.WORKER_LOST: About(
         FAILED,

@@ -31,7 +31,8 @@ def ended(house: House, reason: str, *steps: Step) -> Run:
             rows.Step.objects.create(
                 run=run, tenant_id=run.tenant_id, seq=step.seq, settled=step.settled, scope=step.scope, n=step.n,
                 kind=str(step.kind), status=str(step.status), safety=str(step.safety), digest=step.digest, key=step.key,
-                cost=step.cost, usage=step.usage, started_at=step.started_at, ended_at=step.ended_at, token=claim.token,
+                cost=step.cost, usage=step.usage, name=step.name, attempts=step.attempts,
+                started_at=step.started_at, ended_at=step.ended_at, token=claim.token,
             )  # fmt: skip
             rows.StepPayload.objects.create(
                 run=run, tenant_id=run.tenant_id, seq=step.seq, request=record.seal_request(run.tenant_id, step),

@@ -74,6 +74,14 @@ def answered_by(step: Any) -> str:
 
 
 @register.filter
+def edited_by(step: Any) -> str:
+    """Who put other words into a step when its run was forked; else ""."""
+    attempts = _of(step, "attempts")
+    last = attempts[-1] if isinstance(attempts, list) and attempts else None
+    return str(last.get("by") or "somebody") if isinstance(last, dict) and last.get("cause") == "edited" else ""
+
+
+@register.filter
 def some(amount: Any) -> bool:
     """Whether an amount of money is more than nothing."""
     try:

@@ -1,0 +1,105 @@
+"""The page on which a run is forked: from which step, with what edited, and what would happen again."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from console.durable.run import GATES
+from console.durable.steps import Kind
+from console.runs import actions, forks, inputs
+from console.runs.forks import ANSWER, INPUT, Plan
+from console.runs.models import TERMINAL, Run
+from console.tenants import access
+from console.tenants.access import actor_of
+from console.workflows.errors import Invalid
+
+_RUN = Run.objects.select_related("workflow", "revision")
+OFFERED = 500  # steps to choose from; others by their number in the address
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def fork(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """The form of a fork, and the fork."""
+    actor = actor_of(request)
+    access.require(actor, "operator", "admin")
+    run = access.get(_RUN, actor, pk=run_id)
+    given = request.POST if request.method == "POST" else request.GET
+    typed = {name: given.get(name, "") for name in ("edit", INPUT, ANSWER)}
+    errors: dict[str, str] = {}
+    status = 200
+    try:
+        try:
+            found = forks.plan(run, _number(given.get("from_step", "1")))
+        except Invalid as fault:
+            found, errors, status = forks.plan(run, 1), {"from_step": _sentence(fault)}, 422
+    except actions.Refused as refusal:
+        return _refused(run, refusal)
+    if request.method == "POST" and not errors:
+        try:
+            edits = _edits(found, typed)
+            known = given.get("repeat_effects") == "yes"
+            again = actions.fork(actor, run, found.from_step, repeat_effects=known, **edits)
+        except Invalid as fault:
+            errors, status = {fault.field.partition(".")[0].partition("[")[0]: _sentence(fault)}, 422
+        except actions.Repeats:
+            errors, status = {"repeat_effects": "Look at what may happen again, and say that you know."}, 409
+        except actions.AtLimit as limit:
+            errors, status = {"form": f"Nothing was started. {limit}"}, 429
+        except actions.Refused as refusal:
+            return _refused(run, refusal)
+        else:
+            return redirect("run", again.pk)
+    return render(request, "runs/fork.html", _context(run, found, typed, errors), status=status)
+
+
+def _context(run: Run, found: Plan, typed: dict[str, str], errors: dict[str, str]) -> dict[str, Any]:
+    at = found.at
+    there = {one.old for one in found.kept}
+    return {
+        "section": "runs",
+        "run": run,
+        "over": run.status in TERMINAL,
+        "plan": found,
+        "at": at,
+        "is_model": at is not None and at.kind is Kind.MODEL,
+        "choices": found.steps[:OFFERED] + ([at] if at is not None and at not in found.steps[:OFFERED] else []),
+        "anew": len([step for step in found.steps if step.seq not in there]),
+        "decisions": len([step for step in found.steps if step.seq not in there and step.kind in GATES]),
+        "edit": typed["edit"] if typed["edit"] in found.editable else "",
+        "answer": typed[ANSWER] if typed["edit"] else inputs.written(found.editable.get(ANSWER, "")),
+        "input": typed[INPUT] if typed["edit"] else inputs.written(found.editable.get(INPUT, "")),
+        "errors": errors,
+    }
+
+
+def _edits(found: Plan, typed: dict[str, str]) -> dict[str, Any]:
+    """What was typed for the edit that was chosen. Raises Invalid."""
+    name = typed["edit"]
+    if not name:
+        return {}
+    if name not in found.editable:
+        raise Invalid("edit", "cannot be made at this step")
+    schema = name == INPUT and found.run.revision.body.get("input_schema")
+    as_json = bool(schema) or not isinstance(found.editable[name], str)
+    return {name: inputs.read(typed[name], as_json, name)}
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise Invalid("from_step", "must be the number of a step, as the journal shows it")
+    return int(text)
+
+
+def _sentence(fault: Invalid) -> str:
+    named = {"from_step": "The step", ANSWER: "The answer", INPUT: "The input", "edit": "This edit"}
+    return f"{named.get(fault.field, fault.field)} {fault.message}."
+
+
+def _refused(run: Run, refusal: actions.Refused) -> HttpResponse:
+    return redirect(f"/runs/{run.pk}/?" + urlencode({"refused": str(refusal)}))
