@@ -41,6 +41,8 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "runs/{run}/steps", ALL, None),
     ("post", "runs/{run}/cancel", {"operator", "admin"}, None),
     ("post", "runs/{ended}/retry", {"operator", "admin"}, None),
+    ("get", "runs/{ended}/fork?from_step=1", ALL, None),
+    ("post", "runs/{ended}/fork", {"operator", "admin"}, {"from_step": 1}),
     ("post", "topics/{type}/events", {"operator", "admin"}, {"id": "e-1", "source": "s", "data": "x"}),
     ("get", "approvals", ALL, None),
     ("get", "approvals/{request}", ALL, None),
