@@ -33,6 +33,7 @@ class Row:
     tx: float = 0.0
     dx: int = 5
     anchor: str = "start"
+    seq: int = 0  # of the step; 0: a group of them
 
 
 @dataclass(slots=True)
@@ -105,7 +106,10 @@ def chart(steps: Iterable[Any], began: datetime, now: datetime, names: dict[tupl
         own = [(s, step) for s, step in zip(spans, shown, strict=True) if _agent(step) == agent]
         whole = min(s[0] for s, _ in own), max(s[1] for s, _ in own)
         result.rows.append(_placed(scale, Row(agent, "agent", 0, 0, group=True, title=agent), whole))
-        result.rows += [_placed(scale, _row(step, s, names), s) for s, step in own]
+        for s, step in own:
+            row = _placed(scale, _row(step, s, names), s)
+            row.seq = step.seq
+            result.rows.append(row)
     result.ticks = _ticks(scale)
     if left > 0:
         result.note = f"The first {MAX_ROWS} effects are drawn; {left} more are in the journal below."

@@ -50,7 +50,7 @@ def test_the_form_lists_what_would_happen_again_and_asks_whether_one_knows(desk:
 
 
 def test_an_edited_answer_is_seen_as_such(desk: Desk, run: Run) -> None:
-    assert "take it that the model said" in page(desk.house.operator, f"/runs/{run.pk}/fork/?from_step=6")
+    assert "Do not ask the model again" in page(desk.house.operator, f"/runs/{run.pk}/fork/?from_step=6")
     assert post(desk, run, from_step="6", edit="answer", answer="It is\r\nnot paid.").status_code == 302
     [made] = forks(desk)
     assert "(edited: answer)" in page(desk.house.reviewer, f"/runs/{made.pk}/")
