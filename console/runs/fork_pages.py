@@ -42,19 +42,13 @@ def fork(request: HttpRequest, run_id: UUID) -> HttpResponse:
         return _refused(run, refusal)
     if request.method == "POST" and not errors:
         try:
-            edits = _edits(found, typed)
             known = given.get("repeat_effects") == "yes"
-            again = actions.fork(actor, run, found.from_step, repeat_effects=known, **edits)
-        except Invalid as fault:
-            errors, status = {fault.field.partition(".")[0].partition("[")[0]: _sentence(fault)}, 422
-        except actions.Repeats:
-            errors, status = {"repeat_effects": "Look at what may happen again, and say that you know."}, 409
-        except actions.AtLimit as limit:
-            errors, status = {"form": f"Nothing was started. {limit}"}, 429
+            again = actions.fork(actor, run, found.from_step, repeat_effects=known, **_edits(found, typed))
+            return redirect("run", again.pk)
         except actions.Refused as refusal:
             return _refused(run, refusal)
-        else:
-            return redirect("run", again.pk)
+        except (Invalid, actions.Repeats, actions.AtLimit) as fault:
+            errors, status = _fault(fault)
     return render(request, "runs/fork.html", _context(run, found, typed, errors), status=status)
 
 
@@ -94,6 +88,15 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise Invalid("from_step", "must be the number of a step, as the journal shows it")
     return int(text)
+
+
+def _fault(fault: Exception) -> tuple[dict[str, str], int]:
+    """What is said beside which field, and the status of the answer."""
+    if isinstance(fault, Invalid):
+        return {fault.field.partition(".")[0].partition("[")[0]: _sentence(fault)}, 422
+    if isinstance(fault, actions.Repeats):
+        return {"repeat_effects": "Look at what may happen again, and say that you know."}, 409
+    return {"form": f"Nothing was started. {fault}"}, 429
 
 
 def _sentence(fault: Invalid) -> str:
