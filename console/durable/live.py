@@ -229,12 +229,12 @@ class Driver:
         await self._book.rewrite(step)
         if cause == IN_DOUBT:
             hit("after_decision_recorded")
-        await self._execute(pending, step)
+        await self._execute(pending, step, cause)
 
-    async def _execute(self, pending: Pending, step: Step) -> None:
+    async def _execute(self, pending: Pending, step: Step, again: str = "") -> None:
         assert pending.body is not None  # noqa: S101
         arguments = pending.decision.arguments if pending.decision and pending.decision.verdict == "edit" else None
-        call = Call(pending.scope, pending.n, step.key, arguments, self._chunk)
+        call = Call(pending.scope, pending.n, step.key, arguments, self._chunk, again)
         pending.interruptible = step.safety is Safety.READ_ONLY
         seconds = pending.timeout.total_seconds()
         tried = await attempt(pending.body, call, seconds, pending.kind is Kind.MODEL, self._letting_go)
@@ -243,7 +243,14 @@ class Driver:
         told = tried.done or tried.failed
         if told is not None:
             step.usage, step.cost = told.usage, told.cost
-            step.attempts = [*step.attempts, *told.attempts]
+        else:
+            step.cost = call.cost
+        tries = list(told.attempts if told is not None and told.attempts else call.attempts)
+        if len(tries) < call.attempt and (told is None or step.attempts):
+            # The last try is not among them: it was broken off, or the body has nothing to say about its only one.
+            began = tries[-1]["ended_at"] if tries else step.started_at.isoformat()
+            tries.append({"started_at": began, "ended_at": self._clock().isoformat(), "cause": tried.cause})
+        step.attempts = [*step.attempts, *tries]
         if tried.done is not None:
             await self._close(pending, step, Status.FAILED if tried.done.failed else Status.DONE, tried.done.value)
         elif tried.unknown and step.safety is Safety.NEITHER:
