@@ -19,7 +19,7 @@ from typing import Any
 from django.db import connection
 
 from console.agents.oversight import Oversight
-from console.agents.tools import RESULT_LIMIT
+from console.agents.results import RESULT_LIMIT
 from console.durable.forks import Kept, has_effect, keep
 from console.durable.run import GATES, REVIEW
 from console.durable.steps import Kind, Safety, Status, Step
