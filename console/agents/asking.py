@@ -11,6 +11,7 @@ from typing import Any
 from autogen_core.models import AssistantMessage, ChatCompletionClient, CreateResult, LLMMessage
 
 from console.agents import clients, failures, wire
+from console.agents.limits import MOST_CALLS
 from console.agents.room import Room, Route
 from console.durable.errors import EffectFailed
 from console.durable.run import Call
@@ -39,11 +40,14 @@ class Asking:
         self._messages = messages
         self._arguments = arguments
         self._stream = stream
-        self._attempts: list[Json] = []
+        self._attempts: list[Json] = []  # the call's own
+        self._streamed = False  # the try under way has been answered in part
+        self._spent: Decimal | None = None  # on tries that came to nothing; None while nothing was charged
 
     async def answer(self, call: Call) -> Done:
         """Try each way until there is an answer. Raises EffectFailed, with all attempts, when none has one."""
         failure = failures.Failure("no_route", "There is no way to a model.")
+        self._attempts = call.attempts
         for place, route in enumerate(self._routes):
             more = place + 1 < len(self._routes)
             tokens, cost = self._estimate(route.model)
@@ -57,25 +61,34 @@ class Asking:
             if refused or held is None:
                 self._room.let_go(tokens, cost)
                 raise self._failed({"type": "budget", "message": refused}, "budget")
-            spent: Decimal | None = None
+            before = self._spent or Decimal(0)
+            paid = Decimal(0)
             try:
-                found = await self._on(route, call, more)
+                found = await self._on(route, call, more, cost)
                 if not isinstance(found, failures.Failure):
-                    done = self._done(found, route, place)
-                    spent = Decimal(done.cost) if done.cost is not None else Decimal(0)
+                    done, paid = self._done(found, route, place)
                     return done
-                failure, spent = found, Decimal(0)
+                failure = found
+            except asyncio.CancelledError:
+                call.dropped = self._dropped
+                raise
             finally:
                 # A call that was broken off from outside is charged at what it was reckoned: nobody knows better.
+                call.cost = _text(self._spent)
                 self._room.let_go(tokens, cost)
-                held.settle(cost if spent is None else spent)
+                held.settle((self._spent or Decimal(0)) - before + paid)
         raise self._failed({"type": failure.cause, "message": failure.sentence}, "model_error")
 
-    def _failed(self, error: Json, stop: str) -> EffectFailed:
-        return EffectFailed(error, attempts=self._attempts, stop=stop)
+    def _dropped(self) -> None:
+        self._room.environment.broken_off(self._spent or Decimal(0))
 
-    async def _on(self, route: Route, call: Call, more: bool) -> tuple[CreateResult, datetime] | failures.Failure:
-        """The answer on one way, or the failure of the last try there."""
+    def _failed(self, error: Json, stop: str) -> EffectFailed:
+        return EffectFailed(error, attempts=self._attempts, stop=stop, cost=_text(self._spent))
+
+    async def _on(
+        self, route: Route, call: Call, more: bool, reckoned: Decimal
+    ) -> tuple[CreateResult, datetime] | failures.Failure:
+        """The answer on one way, or the failure of the last try there. ``reckoned``: what a try may cost."""
         pace = self._room.pace
         tries = min(EARLY, pace.tries) if more else pace.tries
         for number in range(1, tries + 1):
@@ -85,21 +98,55 @@ class Asking:
             if wait:
                 failure = failures.resting(route.credential, wait)
             else:
-                found = await self._try(route, call)
+                try:
+                    found = await self._try(route, call)
+                except asyncio.CancelledError:
+                    self._note(route, started, "interrupted", reckoned)
+                    raise
                 if isinstance(found, CreateResult):
                     return found, started
                 failure = found
-            self._attempts.append({**self._told(route), **times(started, pace.clock()), "cause": failure.cause})
+            self._note(route, started, failure.cause, *self._charge(route, failure, reckoned))
+            if failure.cause == failures.TOO_MANY:
+                raise self._failed({"type": failure.cause, "message": failure.sentence}, "repetition")
             last = number >= tries or (failure.wait or 0) > pace.longest
             if not failure.transient or last or (more and failure.cause == failures.RESTING):
                 return failure
-            backoff = min(8.0, 0.5 * 2 ** (number - 1)) * (0.5 + pace.random() / 2)
-            await pace.sleep(backoff if failure.wait is None else max(failure.wait, backoff))
+            await pace.sleep(pace.pause(number, failure.wait))
         raise AssertionError("the last try returns")
+
+    def _charge(
+        self, route: Route, failure: failures.Failure, reckoned: Decimal
+    ) -> tuple[Decimal | None, Mapping[str, int] | None]:
+        """What a failed try has cost: as the provider says, or what was reckoned where it broke off in the middle."""
+        if failure.usage:
+            price = self._room.environment.price(route.model, failure.usage)
+            return (None if price is None else Decimal(price)), failure.usage
+        return (reckoned if failure.broken_off or self._streamed else None), None
+
+    def _note(
+        self,
+        route: Route,
+        started: datetime,
+        cause: str,
+        cost: Decimal | None = None,
+        usage: Mapping[str, int] | None = None,
+    ) -> None:
+        """Keep a try that came to nothing. A cost without usage is what was reckoned, and says so."""
+        told: dict[str, Json] = {}
+        if cost:
+            self._spent = (self._spent or Decimal(0)) + cost
+            told["cost"] = _text(cost)
+        if usage:
+            told["usage"] = dict(usage)
+        elif cost:
+            told["reckoned"] = True
+        self._attempts.append({**self._told(route), **times(started, self._room.pace.clock()), "cause": cause, **told})
 
     async def _try(self, route: Route, call: Call) -> CreateResult | failures.Failure:
         secrets: tuple[str, ...] = ()
         ok = False
+        self._streamed = False
         try:
             # In here: a credential that cannot be used is a failure of the call, too.
             client = route.open()
@@ -128,21 +175,26 @@ class Asking:
             if isinstance(chunk, CreateResult):
                 result = chunk
             else:
+                self._streamed = True
                 call.emit(chunk)
         # A complete stream names its reason to stop, and its usage; some providers have reasons of their own invention.
         if result is None or (result.finish_reason == "unknown" and not result.usage.prompt_tokens):
             raise failures.CutShort("the stream ended before the answer did.")
         return sane(result)
 
-    def _done(self, found: tuple[CreateResult, datetime], route: Route, place: int) -> Done:
+    def _done(self, found: tuple[CreateResult, datetime], route: Route, place: int) -> tuple[Done, Decimal]:
+        """The answer, and what it has cost by itself, in US dollars."""
         result, started = found
         usage = {"input_tokens": result.usage.prompt_tokens, "output_tokens": result.usage.completion_tokens}
-        cost = self._room.environment.price(route.model, usage)
-        self._attempts.append({**self._told(route), **times(started, self._room.pace.clock()), "cause": None})
+        paid = self._room.environment.price(route.model, usage)
+        told = {} if paid is None else {"cost": paid}
+        ended = self._room.pace.clock()
+        self._attempts.append({**self._told(route), **times(started, ended), "cause": None, **told})
+        cost = paid if self._spent is None else _text(self._spent + Decimal(paid or 0))
         value = {**wire.plain_result(result), "usage": usage, "cost": cost}
         if place:
             value["answered_by"] = {"credential": route.credential, "model": route.model}
-        return Done(value, usage=usage, cost=cost, attempts=self._attempts)
+        return Done(value, usage=usage, cost=cost, attempts=self._attempts), Decimal(paid or 0)
 
     def _told(self, route: Route) -> dict[str, Json]:
         """Which way it was, where there is more than one."""
@@ -164,19 +216,32 @@ def times(started: datetime, ended: datetime) -> dict[str, str]:
     return {"started_at": started.isoformat(), "ended_at": ended.isoformat()}
 
 
+def _text(cost: Decimal | None) -> str | None:
+    return None if cost is None else format(cost, "f")
+
+
 def sane(result: CreateResult) -> CreateResult:
     """The answer. Raises Nonsense when there is none in it."""
+    used = {"input_tokens": result.usage.prompt_tokens, "output_tokens": result.usage.completion_tokens}
+    fault = _fault(result)
+    if fault:
+        raise failures.Nonsense(fault, used)
+    if not isinstance(result.content, str) and len(result.content) > MOST_CALLS:
+        raise failures.TooManyCalls(len(result.content), used)
+    return result
+
+
+def _fault(result: CreateResult) -> str:
+    """Why this is no answer, or an empty text."""
     if isinstance(result.content, str):
-        if not result.content.strip():
-            if result.finish_reason == "content_filter":
-                raise failures.Nonsense("its content filter left nothing.")
-            if result.finish_reason == "length":
-                raise failures.Nonsense("it ran out of tokens before it said anything.")
-            raise failures.Nonsense("it is empty.")
-        return result
+        if result.content.strip():
+            return ""
+        if result.finish_reason == "content_filter":
+            return "its content filter left nothing."
+        if result.finish_reason == "length":
+            return "it ran out of tokens before it said anything."
+        return "it is empty."
     for call in result.content:
         if not all(isinstance(part, str) for part in (call.id, call.name, call.arguments)) or not call.name:
-            raise failures.Nonsense("a tool call in it has no name or no arguments.")
-    if not result.content:
-        raise failures.Nonsense("it is empty.")
-    return result
+            return "a tool call in it has no name or no arguments."
+    return "" if result.content else "it is empty."

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+import httpx
 from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
 from autogen_ext.models.openai._model_info import get_info
@@ -24,6 +25,7 @@ CREATE_ARGUMENTS = frozenset(
     ).split()
 )
 
+CONNECTING = 5.0  # seconds in which a provider must take the connection; the call's own limit comes after that
 MOST = 256  # clients that a process keeps
 REST = 3600.0  # seconds for which a run may still hold a client that was let go
 
@@ -106,11 +108,18 @@ class Clients:
             await client.close()
 
 
+def _timeout(config: Mapping[str, Any]) -> httpx.Timeout:
+    """The document's limit or openai's own for a call, and for connecting never more than ``CONNECTING``."""
+    given = config.get("timeout")
+    seconds = float(given) if isinstance(given, int | float) and given > 0 else 600.0
+    return httpx.Timeout(seconds, connect=min(CONNECTING, seconds))
+
+
 def _make(
     api_key: str, base_url: str | None, config: dict[str, Any], provider: str, options: Mapping[str, str]
 ) -> OpenAIChatCompletionClient:
     # Retries are the journaled model's, which records each; the openai package's own would be invisible.
-    common = {**config, "model_info": model_info(config), "max_retries": 0}
+    common = {**config, "model_info": model_info(config), "max_retries": 0, "timeout": _timeout(config)}
     if provider == "azure":
         secret = "azure_ad_token" if options.get("auth") == "token" else "api_key"
         azure = AzureOpenAIChatCompletionClient(

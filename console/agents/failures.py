@@ -5,43 +5,69 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
+import httpx
 from openai import APIConnectionError, APIError, APIResponseValidationError, APIStatusError, APITimeoutError
 
-from console.agents.tools import clip
+from console.agents.limits import MOST_CALLS
+from console.agents.pacing import retry_after
+from console.agents.tools import clip, words
 
 _KEYS = re.compile(r"(sk-|Bearer\s+|api[_-]?key[\"'=:\s]+)[A-Za-z0-9_\-.*/+=]{4,}", re.IGNORECASE)
 
 
 class Nonsense(Exception):
-    """A model answered, and the answer is none."""
+    """A model answered, and the answer is none. ``usage`` is what it took all the same."""
+
+    def __init__(self, message: str, usage: Mapping[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class TooManyCalls(Nonsense):
+    """A model asked for more tool calls in one answer than any run may make at once."""
+
+    def __init__(self, calls: int, usage: Mapping[str, int] | None = None) -> None:
+        super().__init__(f"It asked for {calls} tool calls in one answer; {MOST_CALLS} are allowed.", usage)
 
 
 class CutShort(Exception):
     """A model's answer ended before it was complete."""
 
 
+TOO_MANY = "too_many_calls"
+
+
 @dataclass(frozen=True)
 class Failure:
-    """One failed try. ``cause`` is a short word for the attempt, ``sentence`` is for people, ``wait`` in seconds."""
+    """One failed try. ``cause`` is a short word for the attempt, ``sentence`` is for people, ``wait`` in seconds.
+
+    ``broken_off``: the provider was at work on it, and charges for what nobody got. ``usage``: it says how much.
+    """
 
     cause: str
     sentence: str
     transient: bool = False
     wait: float | None = None
+    broken_off: bool = False
+    usage: Mapping[str, int] | None = None
 
 
 def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) -> Failure:
     """What this exception of a model call means. No secret gets into the sentence."""
+    if isinstance(error.__cause__, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return Failure("connect_timeout", f"The provider of {model} takes no connection.", transient=True)
     if isinstance(error, TimeoutError | APITimeoutError):
-        return Failure("timeout", f"{model} did not answer in time.", transient=True)
+        return Failure("timeout", f"{model} did not answer in time.", transient=True, broken_off=True)
+    if isinstance(error, TooManyCalls):
+        return Failure(TOO_MANY, f"{model} loops. {error}", usage=error.usage)
     if isinstance(error, Nonsense):
-        return Failure("nonsense", f"{model} gave an answer that cannot be used: {error}")
+        said = f"{model} gave an answer that cannot be used: {error}"
+        return Failure("nonsense", said, usage=error.usage)
     if isinstance(error, CutShort):
-        return Failure("cut_short", f"The answer of {model} broke off: {error}", transient=True)
-    if isinstance(error, APIConnectionError):
+        return Failure("cut_short", f"The answer of {model} broke off: {error}", transient=True, broken_off=True)
+    if isinstance(error, APIConnectionError | httpx.TransportError):  # the second one in the middle of a stream
         return Failure("connection", f"The connection to the provider of {model} failed.", transient=True)
     if isinstance(error, APIResponseValidationError | ValueError | LookupError | TypeError | AttributeError):
         # The client stumbled over the answer: no JSON, no choices, a tool call without a name.
@@ -51,8 +77,10 @@ def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) 
         return _status(error, model, secrets, now)
     if isinstance(error, APIError):  # an error inside a stream
         said = clean(error.message, secrets)
-        return Failure("stream_error", f"The provider of {model} broke off with: {said}", transient=True)
-    return Failure(type(error).__name__, f"The call of {model} failed: {clean(str(error), secrets)}")
+        return Failure(
+            "stream_error", f"The provider of {model} broke off with: {said}", transient=True, broken_off=True
+        )
+    return Failure(type(error).__name__, f"The call of {model} failed: {clean(words(error), secrets)}")
 
 
 RESTING = "resting"  # cause of an attempt that was not made
@@ -81,24 +109,6 @@ def _status(error: APIStatusError, model: str, secrets: tuple[str, ...], now: da
         return Failure(cause, sentence, transient=True, wait=retry_after(error.response.headers, now))
     said = clean(error.message, secrets)
     return Failure(cause, f"The provider of {model} refused the request (HTTP {code}): {said}")
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that a provider asks to wait, or None when it does not say."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        given = headers.get(name)
-        if given is None:
-            continue
-        try:
-            return max(0.0, float(given) / unit)
-        except ValueError:
-            pass
-        try:
-            then = parsedate_to_datetime(given)
-        except ValueError:
-            continue
-        return max(0.0, ((then if then.tzinfo else then.replace(tzinfo=UTC)) - now).total_seconds())
-    return None
 
 
 def clean(text: str, secrets: tuple[str, ...]) -> str:

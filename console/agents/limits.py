@@ -12,6 +12,7 @@ from typing import Any
 _DURATION = re.compile(
     r"^P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?$"
 )
+MOST_CALLS = 128  # tool calls in one answer of a model; more of them is a model that loops
 
 
 def duration(text: str) -> timedelta:
@@ -25,11 +26,13 @@ def duration(text: str) -> timedelta:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one run. ``model_timeout`` is for one try of a model call, ``tool_timeout`` for one tool call."""
+    """Limits of one run. ``model_timeout`` is for one try of a model call, ``tool_timeout`` for one tool call with all its
+    tries, ``turn_timeout`` for what an agent does until it has said something: people's time apart."""
 
     max_turns: int = 50
     model_timeout: timedelta = timedelta(seconds=60)
     tool_timeout: timedelta | None = None  # the tool's own
+    turn_timeout: timedelta | None = None
     max_tokens: int | None = None
     max_cost: Decimal | None = None
     max_repeats: int = 5  # of the same call, the same message, or failing calls in a row
@@ -44,7 +47,7 @@ class Limits:
                 if not isinstance(given[name], int) or isinstance(given[name], bool) or given[name] < 1:
                     raise ValueError(f"{name} must be a positive number, not {given[name]!r}")
                 values[name] = given[name]
-        for name in ("model_timeout", "tool_timeout"):
+        for name in ("model_timeout", "tool_timeout", "turn_timeout"):
             if given.get(name) is not None:
                 values[name] = duration(given[name])
         if given.get("max_cost") is not None:

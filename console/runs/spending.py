@@ -72,6 +72,16 @@ def charge(run_id: UUID, token: int) -> Decimal:
         return lost
 
 
+def broke_off(run_id: UUID, token: int, amount: Decimal) -> None:
+    """Show in a run what calls have cost that its worker broke off and recorded nothing of. The day knows already.
+
+    Not where another worker has the run by now: it charges what was put aside.
+    """
+    if amount:
+        with connection.cursor() as cursor:
+            cursor.execute(_BROKE_OFF, [amount, run_id, token])
+
+
 def today(tenant_id: UUID) -> Day:
     """What a tenant has spent today; from the journal where there is no limit of a day."""
     with connection.cursor() as cursor:
@@ -102,6 +112,9 @@ _SETTLE = """
     UPDATE runs_spendday AS d SET reserved = d.reserved - gone.amount, spent = d.spent + %s
     FROM gone WHERE d.tenant_id = gone.tenant_id AND d.day = gone.day
 """
+_BROKE_OFF = (
+    "UPDATE runs_run SET broken_off_cost = broken_off_cost + %s WHERE id = %s AND (token = %s OR ended_at IS NOT NULL)"
+)
 _CHARGE = """
     WITH gone AS (DELETE FROM runs_reservation WHERE run_id = %s AND token < %s RETURNING tenant_id, day, amount),
     days AS (SELECT tenant_id, day, SUM(amount) AS amount FROM gone GROUP BY tenant_id, day),

@@ -63,7 +63,10 @@ def test_the_next_way_answers_and_the_step_says_so(error: Exception, tries: int)
     assert "Said by the second" in world.finishes()["result"]
     [step] = world.store.snapshot()
     assert step.result["answered_by"] == {"credential": "second", "model": "gpt-4o"}
-    assert step.cost == "0.01"
+    # What broke off in the middle is charged at what it was reckoned; an answer that is none says itself what it took.
+    broken_off = tries if isinstance(error, CutShort) else 0
+    assert Decimal(step.cost or 0) == Decimal("0.01") + broken_off * Decimal("0.001")
+    assert [each.get("reckoned", False) for each in step.attempts] == [bool(broken_off)] * tries + [False]
     assert [each["credential"] for each in step.attempts] == ["first"] * tries + ["second"]
     assert [each["cause"] is None for each in step.attempts] == [False] * tries + [True]
     assert world.asked == {"first": tries, "second": 1}
