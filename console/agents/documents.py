@@ -119,6 +119,11 @@ class _Nowhere:
     async def reserve(self, cost: Decimal) -> Reservation:
         raise AssertionError("a trial spends no money")
 
+    ledger = None
+
+    def broken_off(self, cost: Decimal) -> None:
+        raise AssertionError("a trial spends no money")
+
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:
         return None
 

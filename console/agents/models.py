@@ -123,6 +123,13 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         async def body(call: Call) -> Done:
             return await Asking(room, self._agent, self._config, messages, arguments, stream).answer(call)
 
+        # Each try has its own limit; this one is for all of them and the pauses between.
+        timeout = await room.left_of_turn(
+            self._agent,
+            room.environment.ways
+            * room.pace.tries
+            * (room.limits.model_timeout + timedelta(seconds=room.pace.longest + 8)),
+        )
         settled = await room.run.effect(
             scope,
             kind=Kind.MODEL,
@@ -131,10 +138,7 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
             body=body,
             name=self._name,
             agent=self._agent,
-            # Each try has its own limit; this one is for all of them and the pauses between.
-            timeout=room.environment.ways
-            * room.pace.tries
-            * (room.limits.model_timeout + timedelta(seconds=room.pace.longest + 8)),
+            timeout=timeout,
         )
         value = settled.value
         if isinstance(value["content"], str) and self._agent not in providers.SPEAKERS.values():

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
 from autogen_core.models import ChatCompletionClient
 
 from console.agents.breakers import Breaker
+from console.agents.deeds import Ledger
 from console.agents.limits import Limits
 from console.agents.oversight import Oversight
+from console.agents.pacing import Pace
+from console.agents.providers import SPEAKERS
 from console.agents.tools import ToolSpec
 from console.durable.run import Run
 
@@ -69,16 +70,12 @@ class Environment(Protocol):
     def tool_breaker(self, name: str) -> Breaker:
         """Whether a tool keeps failing."""
 
+    @property
+    def ledger(self) -> Ledger | None:
+        """Of deeds that are done once; None where nothing is really done."""
 
-@dataclass(frozen=True)
-class Pace:
-    """How retries take their time; tests bring their own."""
-
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    random: Callable[[], float] = random.random
-    tries: int = 4
-    longest: float = 30.0  # seconds that a provider's Retry-After may ask for
+    def broken_off(self, cost: Decimal) -> None:
+        """A model call that nothing will be recorded of has cost about so many US dollars."""
 
 
 @dataclass
@@ -98,6 +95,8 @@ class Room:
     held_tokens: int = 0  # of calls that are under way
     held_cost: Decimal = Decimal(0)
     _repeated: dict[str, tuple[str, int]] = field(default_factory=dict)  # by who does what: the last, and how often
+
+    _turns: dict[str, datetime] = field(default_factory=dict)  # by agent: when its turn began, by the run's clock
 
     def scope(self, place: str) -> str:
         """The scope of an effect at ``place`` in the document: below the call of the agent or team that is at work."""
@@ -133,6 +132,26 @@ class Room:
         self._repeated[who] = (what, times)
         if times > self.limits.max_repeats:
             await self.run.stop("repetition", f"{told} {times} times in a row; {self.limits.max_repeats} are allowed.")
+
+    async def left_of_turn(self, agent: str, timeout: timedelta) -> timedelta:
+        """How long an effect of the agent may take that may take ``timeout`` by itself.
+
+        Stops the run (never returns) when the agent's turn, which begins with its first effect after it last said
+        something, has used up its time by the run's own clock.
+        """
+        limit = self.limits.turn_timeout
+        if limit is None or agent in SPEAKERS.values():  # who picks the next speaker has no turn
+            return timeout
+        began = self._turns.setdefault(agent, self.run.now())
+        left = limit - (self.run.now() - began)
+        if left <= timedelta(0):
+            said = f"A turn of {agent} took more than the {limit.total_seconds():g} s that it may."
+            await self.run.stop("timeout", said)
+        return min(timeout, left)
+
+    def said(self, agent: str) -> None:
+        """The agent has said something: its turn is over."""
+        self._turns.pop(agent, None)
 
     def forget(self, who: str) -> None:
         """It is something else now."""

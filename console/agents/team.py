@@ -162,6 +162,8 @@ class _Show:
         raise AssertionError("a team ended without a result")
 
     def _tell(self, message: BaseAgentEvent | BaseChatMessage) -> None:
+        if isinstance(message, BaseChatMessage):
+            self._room.said(message.source)
         usage = message.models_usage
         told: dict[str, Any] = {
             "index": self._index,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,20 +17,39 @@ from referencing.exceptions import Unresolvable as ReferenceFault
 
 from console.durable.steps import Json, Safety
 
-RESULT_LIMIT = 256 * 1024  # bytes of a tool's result that a model, a journal and a reader get
 UNPARSABLE = "_unparsable"  # the one argument of a call whose arguments were not JSON: the model's own text
 
 SIGNS = {"EUR": "€", "USD": "$", "GBP": "£"}
 
+DEED = 120  # characters of a deed's name: with its scope before it, it is an idempotency key of at most 200
+
 _FIELD = re.compile(r"\{([A-Za-z_][\w.]*)\}")
 
 
+class Failed(Exception):
+    """A tool answered that it cannot do this, and did not."""
+
+
 class Unavailable(Exception):
-    """A tool could not be reached, or answered that it is out of order: trying others of its calls makes no sense now."""
+    """A tool could not be reached, or answered that it is out of order: nothing has happened.
+
+    ``cause`` is a short word for the attempt, ``wait`` how many seconds the tool asks to be left alone for, and ``again``
+    says whether another try makes sense.
+    """
+
+    cause = "unavailable"
+
+    def __init__(self, message: str = "", *, cause: str = "", wait: float | None = None, again: bool = True) -> None:
+        super().__init__(message)
+        self.cause = cause or type(self).cause
+        self.wait = wait
+        self.again = again
 
 
 class NoAnswer(Unavailable):
     """The call was sent off and no answer came: it may have happened all the same."""
+
+    cause = "no_answer"
 
 
 @dataclass(frozen=True)
@@ -38,8 +58,9 @@ class ToolSpec:
 
     ``schema`` is the JSON schema of the arguments (an object). ``safety`` says what doing it again would mean, ``risk``
     is low, medium or high, ``approval`` is require, allow or unknown (which means require). ``title`` is a sentence
-    for people with ``{argument}`` in it, ``action`` a template that names the deed for idempotency, ``money`` the name
-    of an amount among the arguments and its currency ("amount EUR"), ``owner`` who answers for the tool.
+    for people with ``{argument}`` in it. ``action`` is a template that names the deed ("refund {order}"): within
+    ``action_scope`` ("run", or "topic_source" for all runs of one source) it is done once, see deeds.py. ``money`` is the
+    name of an amount among the arguments and its currency ("amount EUR"), ``owner`` who answers for the tool.
     ``call`` gets the arguments and an idempotency key.
     """
 
@@ -53,6 +74,7 @@ class ToolSpec:
     approval: str = "unknown"
     title: str = ""
     action: str | None = None
+    action_scope: str = "run"
     timeout: timedelta = timedelta(seconds=30)
     money: str | None = None
     owner: str = ""
@@ -88,8 +110,20 @@ class ToolSpec:
         return {name: f"{sign}{value:,.2f}" if sign or not currency else f"{value:,.2f} {currency}"}
 
     def deed(self, arguments: Json) -> str | None:
-        """The action's name for idempotency, rendered from the tool's template; None without one."""
-        return fill(self.action, arguments) if self.action and isinstance(arguments, dict) else None
+        """The action's name, from the tool's template; None without one, or where the arguments leave it open.
+
+        Two deeds never share a name: nothing is left out of what is put in, and a long name ends in its digest.
+        """
+        if not self.action or not isinstance(arguments, dict):
+            return None
+        found = {path: argument(arguments, path) for path in fields_of(self.action)}
+        if any(one is None or one == "" for one in found.values()):
+            return None
+        name = _FIELD.sub(lambda match: _exact(found[match[1]]), self.action)
+        if len(name) <= DEED and name.isprintable():
+            return name
+        shown = "".join(each if each.isprintable() else " " for each in name[:80])
+        return f"{shown} {hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def validator(schema: Mapping[str, Any]) -> Any:
@@ -109,6 +143,25 @@ def misfit(checker: Any, value: Json) -> str | None:
         return None
     where = ".".join(str(part) for part in error.absolute_path)
     return f"{where + ': ' if where else ''}{clip(error.message, 300)}"
+
+
+def fields_of(template: str) -> list[str]:
+    """The arguments that a template names, such as ``order`` or ``customer.id``."""
+    return _FIELD.findall(template)
+
+
+def argument(arguments: Mapping[str, Any], path: str) -> Json:
+    """An argument by its path; None where there is none."""
+    found: Any = arguments
+    for part in path.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return None
+        found = found[part]
+    return found
+
+
+def _exact(found: Json) -> str:
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def fill(template: str, arguments: Mapping[str, Any]) -> str:
@@ -137,6 +190,15 @@ def show(value: Json) -> str:
     return clip(json.dumps(value, ensure_ascii=False, default=str), 80)
 
 
+def words(error: BaseException) -> str:
+    """What an exception says, or its type's name where it says nothing, or fails at it."""
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return said or type(error).__name__
+
+
 def clip(text: str, length: int) -> str:
     """At most ``length`` characters, with an ellipsis for the rest."""
     return text if len(text) <= length else text[: length - 1] + "…"
@@ -150,18 +212,6 @@ def as_text(value: Json) -> str:
 def writable(text: str) -> str:
     """The text without halves of surrogate pairs: JSON lets them in, and nothing else can write them."""
     return text.encode("utf-8", "replace").decode()
-
-
-def within_limit(value: Json) -> Json:
-    """The value itself, or its beginning and a note when it is too long to keep."""
-    text = as_text(value)
-    raw = text.encode()
-    if len(raw) <= RESULT_LIMIT and len(json.dumps(value)) <= 3 * RESULT_LIMIT:
-        return value
-    kept = raw[: RESULT_LIMIT - 200].decode("utf-8", "ignore")
-    while len(json.dumps(kept)) > 3 * RESULT_LIMIT:  # control characters take six bytes each in a journal
-        kept = kept[: len(kept) // 2]
-    return f"{kept}\n[Cut here: the tool returned {len(raw)} bytes, and at most {RESULT_LIMIT} are kept.]"
 
 
 def _kind(value: Json) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from autogen_core import CancellationToken, Component
 from autogen_core.tools import TextResultContent, ToolResult, ToolSchema, Workbench
 from pydantic import BaseModel
 
-from console.agents.breakers import Breaker
+from console.agents import deeds, doing
 from console.agents.oversight import POLICY, quote
 from console.agents.room import here
-from console.agents.tools import NoAnswer, ToolSpec, Unavailable, as_text, clip, show, within_limit
+from console.agents.tools import ToolSpec, as_text, clip, show, words
 from console.durable.digest import digest
-from console.durable.errors import EffectFailed, OutcomeUnknown
+from console.durable.errors import EffectFailed
 from console.durable.run import Call, Settled
 from console.durable.steps import Decision, Done, Gate, Json, Kind, Safety
 
@@ -102,7 +102,7 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
             await self._learn(who, True)
             raise
         except Exception as error:  # a fault of ours: end the run with it, rather than hang the team
-            await self._room.run.stop("tool_error", f"{name}: {type(error).__name__}: {clip(str(error), 300)}")
+            await self._room.run.stop("tool_error", f"{name}: {type(error).__name__}: {clip(words(error), 300)}")
             raise
         await self._learn(who, settled.failed)
         if settled.decision is not None and settled.decision.verdict not in ("allow", "approve"):
@@ -119,6 +119,7 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
     async def _effect(self, name: str, spec: ToolSpec, given: Json, call_id: str) -> Settled:
         room, fault = self._room, spec.fault(given)
         timeout = min(spec.timeout, room.limits.tool_timeout or spec.timeout)
+        timeout = await room.left_of_turn(self._config.agent, timeout)
         shown: dict[str, Json] = {
             "title": spec.headline(given),
             "tool": name,
@@ -142,13 +143,12 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
                 room.environment.tool(spec.name, spec.version)
             except KeyError as gone:  # revoked since the team was put together, perhaps while a person thought
                 return Done(f"Nothing was done. {gone.args[0] if gone.args else 'The tool is gone.'}", failed=True)
-            breaker = room.environment.tool_breaker(spec.name)
             if call.arguments is None:
-                return await _run(spec, given, fault, call.key, breaker)
+                return await self._done(spec, given, fault, call.key, call, timeout)
             # A person made another deed of it: it must not be taken for a repetition of the one that was asked for.
             other = spec.deed(call.arguments)
-            key = f"{room.run.run_id}:{other}" if other else call.key
-            return await _run(spec, call.arguments, spec.fault(call.arguments), key, breaker)
+            key = self._key(spec, other) if other else call.key
+            return await self._done(spec, call.arguments, spec.fault(call.arguments), key, call, timeout)
 
         deed = spec.deed(given)
         return await room.run.effect(
@@ -160,9 +160,31 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
             name=spec.name,
             agent=self._config.agent,
             timeout=timeout,
-            key=f"{room.run.run_id}:{deed}" if deed else None,
+            key=self._key(spec, deed) if deed else None,
             gate=Gate("tool", shown, agent=self._config.agent, tool=spec.name, digest_of=given),
         )
+
+    def _key(self, spec: ToolSpec, deed: str) -> str:
+        ledger = self._room.environment.ledger
+        return f"{self._room.run.run_id}:{deed}" if ledger is None else ledger.key(spec.action_scope, deed)
+
+    async def _done(
+        self, spec: ToolSpec, arguments: Json, fault: str | None, key: str, call: Call, timeout: timedelta
+    ) -> Done:
+        """Call the tool, or hear from the ledger what came of this deed before."""
+        if fault:
+            return Done(f"Nothing was done. {fault}", failed=True)
+        room, seconds = self._room, timeout.total_seconds()
+        breaker = room.environment.tool_breaker(spec.name)
+
+        async def act() -> tuple[Done, str]:
+            return await doing.do(spec, arguments, key, call, room.pace, breaker, seconds)
+
+        ledger, action = room.environment.ledger, spec.deed(arguments)
+        if ledger is None or not action or spec.safety is Safety.READ_ONLY:
+            return (await act())[0]
+        deed = deeds.deed_of(spec, action, arguments, call)
+        return await deeds.once(ledger, deed, call, room.pace, seconds, act)
 
     def _result(self, name: str, given: Json, settled: Settled) -> ToolResult:
         decision = settled.decision
@@ -194,30 +216,6 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
 def answer(name: str, text: str, failed: bool) -> ToolResult:
     """What an agent gets for a call."""
     return ToolResult(name=name, result=[TextResultContent(content=text)], is_error=failed)
-
-
-async def _run(spec: ToolSpec, arguments: Json, fault: str | None, key: str, breaker: Breaker) -> Done:
-    """Call the tool. What goes wrong is a result, too: the model is told, and the step is recorded as failed."""
-    if fault:
-        return Done(f"Nothing was done. {fault}", failed=True)
-    wait = breaker.wait()
-    if wait:
-        said = f"{spec.name} cannot be reached again and again, and is left alone for {wait:.0f} s."
-        return Done(f"Nothing was done. {said}", failed=True)
-    there = True
-    try:
-        value = await spec.call(arguments, key)
-        json.dumps(value, allow_nan=False)
-    except Unavailable as error:
-        there = False
-        if isinstance(error, NoAnswer) and spec.safety is not Safety.READ_ONLY:
-            raise OutcomeUnknown(f"{spec.name}: {clip(str(error), 2000)}") from error
-        return Done(f"{spec.name} failed: {clip(str(error), 2000)}", failed=True)
-    except Exception as error:
-        return Done(f"{spec.name} failed: {clip(str(error) or type(error).__name__, 2000)}", failed=True)
-    finally:
-        breaker.told(there)
-    return Done(within_limit(value))
 
 
 def refusal(decision: Decision) -> str:

@@ -26,13 +26,14 @@ from console.durable.run import Run as EngineRun
 from console.durable.steps import Decision, Finished, Json, Lost, Outcome, Step, Stopped, Suspended
 from console.hosting import lending
 from console.hosting.database import Database
+from console.hosting.deeds import RunLedger
 from console.hosting.gates import HostGates
 from console.hosting.purse import Purse
 from console.hosting.rehearsal import Rehearsal, StandIn
 from console.hosting.revisions import revision as _revision
 from console.hosting.revisions import today, tools
 from console.hosting.watching import Watcher
-from console.runs import actions, feed, record, spending, totals
+from console.runs import actions, feed, ledger, record, spending, totals
 from console.runs.journal import PostgresJournal
 from console.runs.models import Run
 from console.runs.writer import JournalError, Writer
@@ -74,6 +75,7 @@ class Claimed:
     case: Mapping[str, Any] | None = None  # of the smoke test that the run is part of
     tools: Registry | None = None  # where the team needs more than the code's own
     cap: Decimal | None = None  # US dollars that the tenant may spend today
+    first: UUID | None = None  # the run that this one's retries began with, where it is another
     fault: str = ""
 
 
@@ -91,6 +93,7 @@ class Turn:
         self.journal = PostgresJournal(means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read)
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
         self._timed_out = False
+        self._lent: lending.Lent | None = None
 
     def seen(self, wake: int, cancel: bool) -> None:
         """What a look at the run's row said: decisions may have come, or it is to be cancelled."""
@@ -151,10 +154,12 @@ class Turn:
         purse = None
         if claimed.cap is not None:
             purse = Purse(self._means.database, claimed.run, claimed.token, claimed.cap).reserve
-        means = (self._means.clients, self._means.breakers, claimed.run.tenant_id, purse, claimed.tools)
+        deeds = RunLedger(self._means.database, claimed.run, claimed.token, claimed.first or claimed.run.id)
+        means = (self._means.clients, self._means.breakers, claimed.run.tenant_id, purse, claimed.tools, deeds)
         lent = lending.Lent(body, claimed.keys, *means)
         if claimed.case is not None:
             lent = Rehearsal(claimed.case, body, claimed.keys, *means)
+        self._lent = lent
         try:
             return await run_team(run, body=body, task=claimed.task, environment=lent, emit=self._watcher.message)
         except (ValueError, KeyError, TypeError, ImportError) as error:
@@ -170,8 +175,11 @@ class Turn:
         return self._claimed.steps
 
     async def _let_go(self, outcome: Outcome) -> None:
+        broken_off = Decimal(0) if self._lent is None else self._lent.broken_off_cost
         if isinstance(outcome, Lost):
-            log.info("run %s is advanced by somebody else now", self.run_id)
+            log.info("run %s is advanced by somebody else now, or was ended by a person", self.run_id)
+            if broken_off:
+                await self._means.database.run(_charge, self._claimed.run, self.token, broken_off)
             return
         ended = await self._means.database.run(
             _write_outcome,
@@ -180,6 +188,7 @@ class Turn:
             self.gates.wake_seen,
             outcome,
             totals.of(self.journal.steps.values()),
+            broken_off,
         )
         if not ended:
             log.info("run %s was taken over, or ended by a person", self.run_id)
@@ -204,6 +213,7 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
             crypto.warm(run.tenant_id)
             claimed.steps = record.steps(run.id)
             claimed.task = crypto.unseal_json(run.tenant_id, "run.input", bytes(run.sealed_input))
+            claimed.first = ledger.origin(run)
             claimed.keys = lending.keys_for(run.tenant_id, run.revision.body)
             if run.smoke_test_id is not None:
                 claimed.case = smoke.case_for(run.smoke_test_id, run.smoke_case)
@@ -241,8 +251,11 @@ def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool, int | None]:
         return told, current, cap, left, off, number
 
 
-def _write_outcome(run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals) -> bool:
+def _write_outcome(
+    run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals, broken_off: Decimal
+) -> bool:
     with system_scope("a worker lets go of a run"):
+        spending.broke_off(run.id, token, broken_off)
         if isinstance(outcome, Suspended):
             if outcome.shutdown:
                 return actions.release(run.id, token, used)
@@ -250,6 +263,11 @@ def _write_outcome(run: Run, token: int, wake_seen: int, outcome: Outcome, used:
             return actions.park(run.id, token, wake_seen, wake_at, used, for_person=bool(outcome.parked))
         reason, detail, result = _end(outcome)
         return approvals.finish_run(run.id, token, reason.about.status, reason, detail, result, used)
+
+
+def _charge(run: Run, token: int, broken_off: Decimal) -> None:
+    with system_scope("a worker charges what it broke off"):
+        spending.broke_off(run.id, token, broken_off)
 
 
 def _end(outcome: Outcome) -> tuple[StopReason, str, Json]:

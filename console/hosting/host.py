@@ -20,6 +20,7 @@ from console.hosting import advancing
 from console.hosting.advancing import Means, Turn
 from console.hosting.database import Database
 from console.hosting.leases import LeaseKeeper
+from console.hosting.stalls import StallWatch
 from console.hosting.watching import Ephemerals
 from console.runs import actions
 from console.runs.writer import Writer
@@ -54,6 +55,7 @@ class Host:
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper = LeaseKeeper(name, self._held, self._renewed, self._nudged)
         self._thread = threading.Thread(target=self._run, name="runs", daemon=True)
+        self._stalls = StallWatch(self._loop, self._thread)
 
     # From any thread
 
@@ -61,6 +63,7 @@ class Host:
         """Start the loop and the lease keeper."""
         self._thread.start()
         self._keeper.start()
+        self._stalls.start()
 
     def admit(self, run_id: str, resume: bool = False) -> None:
         """Advance this run when there is a slot. Saying so twice is harmless."""
@@ -77,6 +80,7 @@ class Host:
         done: Future[bool] = asyncio.run_coroutine_threadsafe(self._drain(timeout), self._loop)
         drained = done.result(timeout + 5)
         self._keeper.close()
+        self._stalls.close()
         self._writer.close()
         self._ephemerals.close()
         self.database.close()

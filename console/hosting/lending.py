@@ -18,6 +18,7 @@ from genai_prices import Usage, calc_price
 
 from console.agents.breakers import Breaker, Breakers
 from console.agents.clients import ChatCompletionClient, Clients
+from console.agents.deeds import Ledger
 from console.agents.room import Reservation, Route
 from console.agents.tools import ToolSpec
 from console.tenants import crypto
@@ -90,7 +91,10 @@ class Lent:
         tenant_id: UUID | None = None,
         reserve: Callable[[Decimal], Awaitable[Reservation]] | None = None,
         tools: Registry | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
+        self.ledger = ledger
+        self.broken_off_cost = Decimal(0)  # of calls that nothing is recorded of
         self._tools = tools
         self._names = _names(body)
         self._fallbacks = body.get("fallbacks") or []
@@ -144,6 +148,10 @@ class Lent:
     async def reserve(self, cost: Decimal) -> Reservation:
         """Out of the tenant's budget of the day, where it has one."""
         return Free() if self._reserve is None else await self._reserve(cost)
+
+    def broken_off(self, cost: Decimal) -> None:
+        """Remember it for the run: see Turn."""
+        self.broken_off_cost += cost
 
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:
         """US dollars for a call, or None when nobody knows the model's price."""

@@ -28,6 +28,7 @@ class Rehearsal(Lent):
         names = smoke.catalogued(body)
         self._stubs = {names.get(name, name): stub for name, stub in (case.get("stubs") or {}).items()}
         self._own = Breakers()
+        self.ledger = None  # nothing is done, so nothing was done before
 
     def tool(self, name: str, version: int) -> ToolSpec:
         """The pinned tool without its effect. Raises KeyError."""

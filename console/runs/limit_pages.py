@@ -21,8 +21,9 @@ from console.workflows.models import Workflow
 _HELP = {
     "max_turns": "of the team's members, in one run",
     "run_timeout": "such as PT10M; a person's thinking does not count",
+    "turn_timeout": "until the agent has said something; a person's thinking does not count",
     "model_timeout": "each try, such as PT30S",
-    "tool_timeout": "such as PT10S; a tool's own may be shorter",
+    "tool_timeout": "such as PT10S, all tries together; a tool's own may be shorter",
     "max_tokens": "asked and answered, in one run",
     "max_cost": "US dollars, in one run",
     "max_repeats": "the same call, the same message, or failing calls",

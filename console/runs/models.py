@@ -145,6 +145,31 @@ class Reservation(models.Model):
     at = models.DateTimeField(auto_now_add=True)
 
 
+class LedgerEntry(models.Model):
+    """A deed that is done once in its scope, by a tool that names it; see ledger.py. ``run`` and ``step`` have it now."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    scope = models.CharField(max_length=220)  # "run:<the first run of its retries>" or "source:<topic source>"
+    action = models.CharField(max_length=200)
+    tool = models.CharField(max_length=200)
+    version = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)  # of the arguments
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    step = models.CharField(max_length=300)  # its scope in the run's journal
+    n = models.PositiveIntegerField()
+    status = models.CharField(max_length=10)  # begun, done, failed, unknown
+    sealed_result = models.BinaryField(null=True)
+    begun_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "scope", "action"], name="deed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.status}"
+
+
 class TopicEvent(models.Model):
     """An event that was published on a topic, and what it was answered; see topics.py. Written once."""
 

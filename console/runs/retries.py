@@ -135,7 +135,12 @@ def _without_limits(body: dict[str, Any]) -> dict[str, Any]:
 def _raised(run: Run, workflow: Workflow, current: Revision, names: tuple[str, ...]) -> bool:
     """Whether at least one of the limits would be higher today than it was for the run."""
     upper = (limits.of_tenant(run.tenant_id), workflow.limits)
-    before = run.limits or limits.effective(*upper, run.revision.body.get("limits") or {})
+    # A run that began before there was a limit of this name had none that it could have come up against.
+    before = (
+        {**limits.DEFAULTS, **run.limits}
+        if run.limits
+        else limits.effective(*upper, run.revision.body.get("limits") or {})
+    )
     after = limits.effective(*upper, current.body.get("limits") or {})
     return any(limits.size(after[name]) > limits.size(before[name]) for name in names)
 

@@ -19,7 +19,7 @@ from console.tenants.models import TenantLimits
 Json = Any
 
 COUNTS = ("max_turns", "max_tokens", "max_repeats")
-TIMES = ("run_timeout", "model_timeout", "tool_timeout")
+TIMES = ("run_timeout", "turn_timeout", "model_timeout", "tool_timeout")
 OF_RUN = (*COUNTS, *TIMES, "max_cost")  # of the tenant, a workflow and a revision alike
 OF_TENANT = (*OF_RUN, "max_cost_per_day", "max_runs", "starts_per_minute")
 
@@ -29,6 +29,7 @@ DEFAULTS: Mapping[str, Json] = {
     "max_cost": "20.00",
     "max_repeats": 5,
     "run_timeout": "PT1H",
+    "turn_timeout": "PT20M",
     "model_timeout": "PT1M",
     "tool_timeout": "PT5M",
     "max_runs": 1000,
@@ -37,6 +38,7 @@ DEFAULTS: Mapping[str, Json] = {
 NAMES = {
     "max_turns": "turns",
     "run_timeout": "machine time of a run",
+    "turn_timeout": "one turn of an agent",
     "model_timeout": "one model call",
     "tool_timeout": "one tool call",
     "max_tokens": "tokens of a run",

@@ -70,9 +70,9 @@ ABOUT: dict[StopReason, About] = {
     ),
     StopReason.TIMEOUT: About(
         FAILED,
-        "The run worked longer than its limit allows; waiting for people does not count.",
-        "Raise run_timeout in a new revision, then retry.",
-        limit=("run_timeout",),
+        "The run, or an agent's turn in it, took longer than its limit allows; waiting for people does not count.",
+        "Raise run_timeout or turn_timeout in a new revision, then retry.",
+        limit=("run_timeout", "turn_timeout"),
     ),
     StopReason.BUDGET: About(
         FAILED,

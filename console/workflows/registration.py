@@ -1,8 +1,8 @@
 """What an admin registers as a tool, checked: an HTTP tool, an MCP server, or a code executor.
 
 ``config`` of a version holds: url or command, description, schema, effect, risk, approval, owner, title, timeout; of an
-MCP server ``tools``, with name, description, schema, effect, risk and approval of each; of a code executor image, memory
-and network.
+HTTP tool action and action_scope, where it names its deeds (see console/agents/deeds.py); of an MCP server ``tools``,
+with name, description, schema, effect, risk and approval of each; of a code executor image, memory and network.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from jsonschema.exceptions import SchemaError
 from console.agents.documents import Finding
 from console.agents.limits import duration
 from console.agents.shapes import shape_fault
+from console.agents.tools import DEED, fields_of
 from console.workflows import mcp_server
 
 Json = Any
 
 KINDS = ("http", "mcp", "code")
 EFFECTS = ("read_only", "idempotent", "neither")
+SCOPES = ("run", "topic_source")  # where a deed is done once
 RISKS = ("low", "medium", "high")
 APPROVALS = ("require", "allow")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
 _TEXTS = {"description": 1000, "owner": 200, "title": 200, "image": 300}
 _KEYS = {
-    "http": ("url", "schema", "headers"),
+    "http": ("url", "schema", "headers", "action", "action_scope"),
     "mcp": ("url", "command", "headers", "env", "tools"),
     "code": ("image", "memory", "network"),
 }
@@ -100,6 +102,42 @@ def _secrets(body: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
 def _http(body: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     yield from _url(body.get("url"))
     yield from _schema(body.get("schema"), "schema")
+    yield from _action(body)
+
+
+def _action(body: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    action, scope = body.get("action"), body.get("action_scope")
+    if scope is not None and scope not in SCOPES:
+        yield "action_scope", f"must be one of {', '.join(SCOPES)}"
+    elif scope is not None and action is None:
+        yield "action_scope", "says where an action is done once; give the action, too"
+    if action is None:
+        return
+    if not isinstance(action, str) or not action.strip() or not action.isprintable() or len(action) > DEED:
+        yield "action", f"must be one line of at most {DEED} characters, such as refund {{order}}"
+        return
+    if body.get("effect") == "read_only":
+        yield "action", "is for tools that do something; what only reads may be read again"
+    paths = fields_of(action)
+    if action.count("{") != len(paths) or action.count("}") != len(paths):
+        yield "action", "has a brace that is no {argument} in it"
+    for path in paths:
+        fault = _unnamed(body.get("schema"), path)
+        if fault:
+            yield "action", f"names {{{path}}}, which {fault}"
+
+
+def _unnamed(schema: Json, path: str) -> str:
+    """Why an argument cannot be part of an action's name, or an empty text."""
+    for part in path.split("."):
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        if not isinstance(properties, dict) or part not in properties:
+            return "is no argument in the schema"
+        required = schema.get("required")
+        if not isinstance(required, list) or part not in required:
+            return "may be left out: make it required in the schema, or name another"
+        schema = properties[part]
+    return ""
 
 
 def _mcp(body: Mapping[str, Json]) -> Iterator[tuple[str, str]]:

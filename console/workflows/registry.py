@@ -154,6 +154,8 @@ def _spec(name: str, version: int, config: Mapping[str, Json], schema: Json, cal
         title=config.get("title") or "",
         owner=config.get("owner") or "",
         timeout=_timeout(config),
+        action=config.get("action"),
+        action_scope=config.get("action_scope") or "run",
         call=call,
     )
 

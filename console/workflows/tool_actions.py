@@ -20,7 +20,7 @@ from console.workflows.models import Tool
 
 Json = Any
 _KEPT = ("url", "command", "description", "schema", "effect", "risk", "approval", "owner", "title", "timeout", "image",
-         "memory", "network")  # fmt: skip
+         "memory", "network", "action", "action_scope")  # fmt: skip
 MAX_TOOLS = 100  # of one server
 
 

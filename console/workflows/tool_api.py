@@ -33,7 +33,9 @@ class InnerToolOut(Schema):
 
 
 class ToolOut(Schema):
-    """``headers`` and ``env`` are names only: what they hold is never returned. ``state``: ready, revoked, or
+    """``action`` names what a call does ("refund {order}"): within ``action_scope`` (run, with its retries, or
+    topic_source: all runs of one source) it is done once, and answered from the ledger when it comes again.
+    ``headers`` and ``env`` are names only: what they hold is never returned. ``state``: ready, revoked, or
     unavailable, of a code executor where there is no Docker; ``why`` says what is missing."""
 
     name: str
@@ -47,6 +49,8 @@ class ToolOut(Schema):
     approval: str
     owner: str
     title: str
+    action: str
+    action_scope: str
     timeout: str
     url: str
     command: str
@@ -126,7 +130,8 @@ def tool_out(
         spec = catalogue.get(name)
         config: dict[str, Json] = {
             "description": spec.description, "effect": str(spec.safety), "risk": spec.risk, "approval": spec.approval,
-            "title": spec.title, "owner": spec.owner, "timeout": f"PT{spec.timeout.total_seconds():g}S",
+            "title": spec.title, "owner": spec.owner, "action": spec.action or "", "action_scope": spec.action_scope,
+            "timeout": f"PT{spec.timeout.total_seconds():g}S",
             "parameters": dict(spec.schema),
         }  # fmt: skip
     else:
@@ -135,7 +140,8 @@ def tool_out(
     secrets = _names(actor, row)
     return {
         **dict.fromkeys(("url", "command", "image", "memory", "owner", "title", "description"), ""),
-        "risk": "medium", "timeout": "PT30S", "network": False, "parameters": {}, "tools": [],
+        "risk": "medium", "timeout": "PT30S", "action": "", "action_scope": "run",
+        "network": False, "parameters": {}, "tools": [],
         "approval": registry.default_approval(config["effect"]),
         **config,
         "name": name,

@@ -22,8 +22,9 @@ from console.workflows.tool_api import newest, tool_out
 
 Json = Any
 FIELDS = ("kind", "url", "command", "description", "effect", "risk", "approval", "owner", "title", "timeout", "image",
-          "memory", "schema", "secrets", "network")  # fmt: skip
-_PLAIN = ("url", "command", "description", "effect", "risk", "approval", "owner", "title", "timeout", "image", "memory")
+          "memory", "schema", "secrets", "network", "action", "action_scope")  # fmt: skip
+_PLAIN = ("url", "command", "description", "effect", "risk", "approval", "owner", "title", "timeout", "image", "memory",
+          "action", "action_scope")  # fmt: skip
 
 
 @sensitive_post_parameters("secrets")
@@ -75,6 +76,8 @@ def _put(actor: Actor, typed: Mapping[str, str]) -> dict[str, str]:
             return {"schema": f"It is no JSON: {error}."}
     if typed["kind"] == "code":
         body["network"] = typed["network"] == "yes"
+    if not typed["action"]:
+        body.pop("action_scope", None)  # the form always says one
     if typed["secrets"]:
         field = "env" if body.get("command") else "headers"
         pairs = [line.partition(":") for line in typed["secrets"].splitlines() if line.strip()]

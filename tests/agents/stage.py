@@ -108,6 +108,8 @@ class World:
     prices: Mapping[str, str] = field(default_factory=dict)
     slept: list[float] = field(default_factory=list)
     revision: dict[str, Any] | None = None
+    lost_money: Decimal = Decimal(0)
+    ledger: Any = None
     breakers: Breakers = field(default_factory=lambda: Breakers(lambda: 0.0))
 
     def __post_init__(self) -> None:
@@ -133,6 +135,9 @@ class World:
 
     async def reserve(self, cost: Decimal) -> Unlimited:
         return Unlimited()
+
+    def broken_off(self, cost: Decimal) -> None:
+        self.lost_money += cost
 
     def price(self, model: str, usage: Mapping[str, int]) -> str | None:
         return self.prices.get(model)
@@ -237,6 +242,7 @@ class World:
             title=facts.get("title", ""),
             timeout=facts.get("timeout", timedelta(seconds=5)),
             action=facts.get("action"),
+            action_scope=facts.get("action_scope", "run"),
         )
         self.specs[name] = spec
         return spec

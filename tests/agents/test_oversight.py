@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from console.agents.tools import RESULT_LIMIT
+from console.agents.results import RESULT_LIMIT
 from console.durable.steps import Ask, Safety, Stopped, Verdict
 from tests.agents.stage import Script, World, agent, at_most, by_tool, model, never, team, text_of
 
@@ -141,7 +141,7 @@ def test_a_handoff_with_arguments_that_make_no_sense_is_still_one() -> None:
 
 def test_a_tool_that_is_not_there_fails_and_breaks_and_is_too_long_is_told_to_the_model() -> None:
     async def broken(arguments: dict[str, Any], key: str) -> Any:
-        raise ConnectionError("the till is closed")
+        raise RuntimeError("the till is closed")
 
     async def odd(arguments: dict[str, Any], key: str) -> Any:
         return {1, 2}
@@ -159,7 +159,9 @@ def test_a_tool_that_is_not_there_fails_and_breaks_and_is_too_long_is_told_to_th
     world.give("long", {}, approval="allow", result="x" * 1_000_000)
     world.finishes()
     results = next(m for m in world.messages if m["type"] == "ToolCallExecutionEvent")["content"]
-    assert [result["is_error"] for result in results] == [True, True, True, False]
+    # What cannot be read was done all the same: to say that it failed would have it done again.
+    assert [result["is_error"] for result in results] == [True, True, False, False]
+    assert "what it returned cannot be read" in results[2]["content"]
     assert "not found" in results[0]["content"] and "the till is closed" in results[1]["content"]
     assert len(results[3]["content"].encode()) <= RESULT_LIMIT and "1000000 bytes" in results[3]["content"]
 

@@ -88,3 +88,43 @@ def some(amount: Any) -> bool:
         return Decimal(str(amount)) > 0
     except InvalidOperation:
         return False
+
+
+_CAUSES = {
+    None: "succeeded",
+    "timeout": "no answer in time",
+    "connect_timeout": "no connection in time",
+    "connection": "no connection",
+    "no_answer": "no answer came",
+    "unavailable": "could not be reached",
+    "not_allowed": "may not be reached",
+    "refused": "refused by the tool",
+    "interrupted": "broken off in the middle",
+    "cancelled": "cancelled from within",
+    "cut_short": "the answer broke off",
+    "nonsense": "no usable answer",
+    "stream_error": "the provider broke off",
+    "resting": "not asked: it keeps failing",
+    "too_many_calls": "too many tool calls at once",
+    "worker_lost": "its worker was lost",
+    "in_doubt": "in doubt, a person was asked",
+    "ledger": "not done: done before, answered from the ledger",
+    "ledger_under_way": "not done: another run is at it",
+    "ledger_unknown": "not done: begun before, its outcome unknown",
+    "ledger_other": "not done: done before with something else",
+}
+
+
+@register.filter
+def cause_words(cause: Any) -> str:
+    """What came of a try, for people; a cause that is not known stays as it is (http_503, ValueError)."""
+    if isinstance(cause, str) and cause.startswith("http_"):
+        return f"answered HTTP {cause.removeprefix('http_')}"
+    return _CAUSES.get(cause or None, str(cause)) if cause is None or isinstance(cause, str) else str(cause)
+
+
+@register.filter
+def span(attempt: Any) -> float | None:
+    """Seconds that a try took; None where its times are not known."""
+    began, ended = moment(_of(attempt, "started_at")), moment(_of(attempt, "ended_at"))
+    return None if began is None or ended is None else (ended - began).total_seconds()
