@@ -115,10 +115,12 @@ SELECT id, begun, queue FROM (
 ) AS placed WHERE place <= %s ORDER BY ready_at
 """  # noqa: S608  # a text of ours
 
-# A step under the lost token says that the worker got somewhere: then this is the first loss in a row.
+# A step under the lost token says that the worker got somewhere: then this is the first loss in a row. An intent that was
+# only begun anew does not: a tool that kills its process would be called again for ever.
 _EXPIRED = """
 SELECT r.id, r.token,
-       CASE WHEN EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = r.id AND s.token = r.token)
+       CASE WHEN EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = r.id AND s.token = r.token
+                         AND NOT (s.status = 'intent' AND s.attempts <> '[]'))
             THEN 1 ELSE r.lost_leases + 1 END
 FROM runs_run r WHERE r.status = 'running' AND r.lease_until < clock_timestamp()
 ORDER BY r.lease_until LIMIT %s

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import httpx
 from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
 from autogen_ext.models.openai._model_info import get_info
+from openai import Timeout
 
 from console.agents import quiet
 
@@ -108,11 +108,11 @@ class Clients:
             await client.close()
 
 
-def _timeout(config: Mapping[str, Any]) -> httpx.Timeout:
+def _timeout(config: Mapping[str, Any]) -> Timeout:
     """The document's limit or openai's own for a call, and for connecting never more than ``CONNECTING``."""
     given = config.get("timeout")
     seconds = float(given) if isinstance(given, int | float) and given > 0 else 600.0
-    return httpx.Timeout(seconds, connect=min(CONNECTING, seconds))
+    return Timeout(seconds, connect=min(CONNECTING, seconds))
 
 
 def _make(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import httpx
 from openai import APIConnectionError, APIError, APIResponseValidationError, APIStatusError, APITimeoutError
 
 from console.agents.limits import MOST_CALLS
@@ -56,7 +55,7 @@ class Failure:
 
 def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) -> Failure:
     """What this exception of a model call means. No secret gets into the sentence."""
-    if isinstance(error.__cause__, httpx.ConnectTimeout | httpx.PoolTimeout):
+    if _is(error.__cause__, "ConnectTimeout", "PoolTimeout"):
         return Failure("connect_timeout", f"The provider of {model} takes no connection.", transient=True)
     if isinstance(error, TimeoutError | APITimeoutError):
         return Failure("timeout", f"{model} did not answer in time.", transient=True, broken_off=True)
@@ -67,8 +66,11 @@ def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) 
         return Failure("nonsense", said, usage=error.usage)
     if isinstance(error, CutShort):
         return Failure("cut_short", f"The answer of {model} broke off: {error}", transient=True, broken_off=True)
-    if isinstance(error, APIConnectionError | httpx.TransportError):  # the second one in the middle of a stream
-        return Failure("connection", f"The connection to the provider of {model} failed.", transient=True)
+    if isinstance(error, APIConnectionError) or _is(error, "TransportError"):
+        # Without a connection nothing was sent. What was sent is charged for, as far as anybody knows.
+        sent = not _is(error.__cause__, "ConnectError")
+        said = f"The connection to the provider of {model} failed."
+        return Failure("connection", said, transient=True, broken_off=sent)
     if isinstance(error, APIResponseValidationError | ValueError | LookupError | TypeError | AttributeError):
         # The client stumbled over the answer: no JSON, no choices, a tool call without a name.
         said = "the provider's answer is not a chat completion."
@@ -81,6 +83,11 @@ def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) 
             "stream_error", f"The provider of {model} broke off with: {said}", transient=True, broken_off=True
         )
     return Failure(type(error).__name__, f"The call of {model} failed: {clean(words(error), secrets)}")
+
+
+def _is(error: BaseException | None, *names: str) -> bool:
+    """By name: openai brings an httpx of its own, and which one it is changes."""
+    return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 RESTING = "resting"  # cause of an attempt that was not made

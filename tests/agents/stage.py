@@ -18,7 +18,7 @@ from console.agents.documents import normalise
 from console.agents.room import Pace, Route
 from console.agents.team import run_team
 from console.agents.tools import ToolSpec
-from console.durable.engine import advance
+from console.durable.engine import Handle, advance
 from console.durable.loop import new_loop
 from console.durable.memory import MemoryGates, MemoryStore
 from console.durable.steps import Ask, Decision, Finished, Outcome, Safety, Step, Suspended, Verdict
@@ -110,6 +110,7 @@ class World:
     revision: dict[str, Any] | None = None
     lost_money: Decimal = Decimal(0)
     ledger: Any = None
+    handle: Handle | None = None
     breakers: Breakers = field(default_factory=lambda: Breakers(lambda: 0.0))
 
     def __post_init__(self) -> None:
@@ -187,6 +188,7 @@ class World:
             gates=self.gates,
             clock=self.clock,
             observer=self,
+            handle=self.handle,
             started_at=START,
         )
         assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -8,16 +8,20 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from autogen_core.models import ChatCompletionClient
 
+from console.agents import clients
 from console.agents.clients import Clients, model_info
-from console.agents.failures import retry_after
+from console.agents.pacing import retry_after
+from console.durable.engine import Handle
 from console.durable.steps import Finished, Outcome, Stopped
-from tests.agents.stage import World, agent, model, never, team
+from tests.agents.stage import Script, World, agent, model, never, team
+from tests.deaf import deaf
 
 KEY = "sk-secret-secret-secret"
 
@@ -341,3 +345,74 @@ def test_azure_is_asked_at_its_deployment_with_a_key_or_a_token(provider: Provid
     assert (headers.get("api-key"), headers.get("authorization")) == (
         (KEY, None) if auth == "key" else (None, f"Bearer {KEY}")
     )
+
+
+def test_a_connection_that_hangs_fails_long_before_the_call_would(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.agents.clients.CONNECTING", 0.05)
+    world = online(provider, said(), limits={"model_timeout": "PT1H"})
+    world.prices = {"house-1": "0.5"}
+    with deaf() as url:
+        provider.url = url
+        outcome = world.go()
+    assert isinstance(outcome, Stopped) and "takes no connection" in outcome.detail
+    [step] = world.store.snapshot()
+    assert [each["cause"] for each in step.attempts] == ["connect_timeout"] * 4
+    assert step.cost is None  # nobody was at work on it
+
+
+def test_the_document_can_only_make_connecting_shorter() -> None:
+    for given, seconds in ((None, 600.0), (30, 30.0), (2, 2.0)):
+        timeout = clients._timeout({"timeout": given})
+        assert (timeout.read, timeout.connect) == (seconds, min(seconds, clients.CONNECTING))
+
+
+@pytest.mark.parametrize(
+    ("answer", "stream", "cost"),
+    [(CUT, True, "0.5"), (streamed(chunk("Hel")), True, "0.5"), ("silence", False, "0.5"), (failed(500), False, None),
+     ("hang up", False, "0.5"), (failed(429), False, None)],
+    ids=["cut", "ends early", "silence", "http 500", "hang up", "too often"],
+)  # fmt: skip
+def test_what_was_broken_off_is_charged_at_what_it_was_reckoned(
+    provider: Provider, answer: Any, stream: bool, cost: str | None
+) -> None:
+    good = COMPLETE if stream else said()
+    world = online(provider, answer, good, stream=stream, limits={"model_timeout": "PT0.3S"})
+    world.prices = {"house-1": "0.5"}
+    assert isinstance(world.go(), Finished)
+    [step] = world.store.snapshot()
+    first, last = step.attempts
+    assert (first.get("cost"), first.get("reckoned")) == (cost, cost and True) and last["cost"] == "0.5"
+    assert Decimal(step.cost or 0) == Decimal(cost or 0) + Decimal("0.5") == Decimal(step.result["cost"])
+
+
+def test_an_answer_that_is_none_costs_what_it_says(provider: Provider) -> None:
+    world = online(provider, said(""))
+    world.prices = {"house-1": "0.5"}
+    world.go()
+    [step] = world.store.snapshot()
+    assert step.cost == "0.5" and step.attempts[0]["usage"] == {"input_tokens": 11, "output_tokens": 3}
+    assert "reckoned" not in step.attempts[0]
+
+
+def test_a_call_that_its_run_lets_go_of_is_charged_to_the_run() -> None:
+    class Slow(Script):
+        async def create(self, messages: Any, **options: Any) -> Any:
+            handle.cancel()
+            await asyncio.Event().wait()
+
+    handle = Handle()
+    world = World({"a": Slow(lambda messages: "")}, never(team("RoundRobinGroupChat", agent("a"))))
+    world.prices = {"gpt-4o-mini": "0.5"}
+    world.handle = handle
+    assert world.go() == Stopped("cancelled")
+    assert world.lost_money == Decimal("0.5") and world.store.snapshot() == []
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "inf", "-5", "Mon, 99 Foo", "Fri, 31 Dec 99999 00:00:00 GMT", "", "1e400", "٣"]
+)
+def test_odd_words_for_when_to_come_back_are_harmless(text: str) -> None:
+    found = retry_after({"retry-after": text}, datetime(2026, 1, 1, tzinfo=UTC))
+    assert found is None or found >= 0

@@ -22,7 +22,8 @@ TIMEOUT = timedelta(seconds=0.5)  # of the tool: how long an interrupted call ma
 
 
 def body_of(**script: Any) -> dict[str, Any]:
-    """A revision's body for the scripted team. Keys: turns, tool (safety), gate, question, sleep, hold, stop, chunks."""
+    """A revision's body for the scripted team. Keys: turns, tool (safety), gate, question, sleep, hold, stop, chunks,
+    exits (model or tool: its call ends the process), blocks (the tool blocks the loop until HELD)."""
     return {"team": {"script": script}}
 
 
@@ -44,6 +45,9 @@ async def team(
         async def model(call: Call, turn: int = turn) -> Done:
             for piece in range(script.get("chunks", 0)):
                 call.emit(f"piece {piece} ")
+            if script.get("exits") == "model":
+                note(f"{run.run_id} model {turn}")
+                os._exit(7)
             if script.get("sleep"):
                 await asyncio.sleep(script["sleep"])
             while script.get("hold") and not HELD.is_set():
@@ -58,6 +62,10 @@ async def team(
 
         async def tool(call: Call, turn: int = turn) -> Done:
             note(f"{run.run_id} tool {turn} {call.key}")
+            if script.get("exits") == "tool":
+                os._exit(7)
+            while script.get("blocks") and not HELD.wait(0.01):
+                pass
             return Done({"did": turn})
 
         shown = {

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
 import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +28,7 @@ from console.workflows import http_tool, mcp_server, registry
 from console.workflows.catalogue import UnknownTool
 from console.workflows.models import Revision, Tool
 from tests.agents.stage import agent, node, team
+from tests.deaf import deaf
 from tests.world import World
 
 SERVER = Path(__file__).with_name("mcp_clerk.py")
@@ -50,12 +55,16 @@ def bank() -> Iterator[Bank]:
             if told.answer == "hang up":
                 self.connection.close()
                 return
-            status, body = told.answer
+            status, body, *more = told.answer
             self.send_response(status)
+            for name, value in more[0].items() if more else ():
+                self.send_header(name, value)
             if status == 302:
                 self.send_header("location", "/elsewhere")
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):  # who has heard enough hangs up
+                for piece in [body] if isinstance(body, bytes) else body:
+                    self.wfile.write(piece)
 
         def log_message(self, *args: Any) -> None: ...
 
@@ -133,7 +142,14 @@ def test_an_http_tool_is_registered_pinned_and_called(world: World, bank: Bank) 
     [
         ((404, b"no such account"), http_tool.Failed),
         ((302, b""), http_tool.Failed),
-        ((503, b"later"), Unavailable),
+        ((503, b"later"), NoAnswer),  # somebody says so who may not know what is behind it
+        ((503, b"later", {"retry-after": "2"}), Unavailable),
+        ((429, b"busy"), Unavailable),
+        ((502, b"gateway"), NoAnswer),
+        ((408, b"slow"), NoAnswer),
+        ((303, b""), NoAnswer),
+        ((200, b"\x00", {"content-encoding": "br"}), NoAnswer),
+        ((200, b"no gzip", {"content-encoding": "gzip"}), NoAnswer),
         ((500, b"oops"), NoAnswer),
         ("hang up", NoAnswer),
     ],
@@ -141,9 +157,114 @@ def test_an_http_tool_is_registered_pinned_and_called(world: World, bank: Bank) 
 def test_what_an_http_tool_may_answer(world: World, bank: Bank, answer: Any, error: type[Exception]) -> None:
     put(world, "pay", http(bank))
     bank.answer = answer
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         done(spec(world, "pay").call({"text": "x"}, "key"))
-    assert len(bank.seen) == 1
+    assert type(raised.value) is error and len(bank.seen) == 1
+    if "retry-after" in (answer[2] if len(answer) == 3 else {}):
+        assert raised.value.wait == 2.0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_fifty_megabytes_are_read_no_further_than_they_are_kept(world: World, bank: Bank, packed: bool) -> None:
+    put(world, "pay", http(bank))
+    if packed:
+        bomb = gzip.compress(b"x" * 50_000_000)
+        bank.answer = (200, bomb, {"content-encoding": "gzip"})
+    else:
+        bank.answer = (200, (b"x" * 65536 for _ in range(800)))
+    call = spec(world, "pay").call
+    tracemalloc.start()
+    try:
+        found = done(call({"text": "x"}, "key"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert set(found) == {"x"} and 256 * 1024 < len(found) < 1024 * 1024 and peak < 16 * 1024 * 1024
+
+
+def test_what_was_packed_is_unpacked(world: World, bank: Bank) -> None:
+    put(world, "pay", http(bank))
+    for name, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        bank.answer = (200, pack(b'{"paid": 7}'), {"content-encoding": name})
+        assert done(spec(world, "pay").call({"text": "x"}, "key")) == {"paid": 7}
+    assert bank.seen[0][0]["accept-encoding"] == "identity"
+
+
+def test_a_connection_that_hangs_fails_before_anything_was_sent(
+    world: World, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_tool, "CONNECTING", 0.1)
+    with deaf() as url:
+        put(world, "pay", http(bank, timeout="PT1H") | {"url": url})
+        with pytest.raises(Unavailable) as raised:
+            done(spec(world, "pay").call({"text": "x"}, "key"))
+    assert type(raised.value) is Unavailable and raised.value.cause == "connect_timeout"
+
+
+@pytest.mark.parametrize("key", ["r-1:refund é", "a\nb: c", "x\x00", "€" * 100])
+def test_any_key_can_be_sent(world: World, bank: Bank, key: str) -> None:
+    put(world, "pay", http(bank))
+    done(spec(world, "pay").call({"text": "x"}, key))
+    sent = bank.seen[0][0]["idempotency-key"]
+    assert sent.isascii() and sent.isprintable() and sent != "x"
+
+
+def test_a_tool_may_name_its_deeds(world: World, bank: Bank) -> None:
+    made = put(world, "pay", http(bank, action="pay {text}", action_scope="topic_source"))
+    assert made.status_code == 200, made.content
+    assert (made.json()["action"], made.json()["action_scope"]) == ("pay {text}", "topic_source")
+    kept = spec(world, "pay")
+    assert (kept.deed({"text": "x"}), kept.action_scope) == ("pay x", "topic_source")
+    assert put(world, "pay", http(bank)).json()["version"] == 2 and spec(world, "pay").action is None
+    page = world.northwind.admin.client.get("/tools/").content.decode()
+    assert 'name="action"' in page and "pay {text}" not in page
+    put(world, "pay", http(bank, action="pay {text}"))
+    assert "pay {text}" in world.northwind.reviewer.client.get("/tools/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"action": "pay {who}"}, "$.action"),
+        ({"action": "pay {text.inner}"}, "$.action"),
+        ({"action": "pay {note}"}, "$.action"),  # may be left out
+        ({"action": "pay {text"}, "$.action"),
+        ({"action": "pay {}"}, "$.action"),
+        ({"action": " "}, "$.action"),
+        ({"action": "a\nb"}, "$.action"),
+        ({"action": "x" * 121}, "$.action"),
+        ({"action": 7}, "$.action"),
+        ({"action": ["pay"]}, "$.action"),
+        ({"action": "pay {text}", "effect": "read_only"}, "$.action"),
+        ({"action": "pay {text}", "action_scope": "tenant"}, "$.action_scope"),
+        ({"action": "pay {text}", "action_scope": {}}, "$.action_scope"),
+        ({"action_scope": "run"}, "$.action_scope"),
+    ],
+)
+def test_a_name_that_tells_no_deeds_apart_is_refused(world: World, bank: Bank, more: Any, path: str) -> None:
+    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "note": {"type": "string"}}}  # type: ignore[dict-item]
+    answer = put(world, "pay", http(bank, **{"schema": schema, **more}))
+    assert answer.status_code == 422 and path in [each["path"] for each in answer.json()["errors"]]
+    with world.northwind.scope():
+        assert not Tool.objects.exists()
+
+
+def test_the_form_takes_the_name_of_a_deed(world: World, bank: Bank) -> None:
+    typed = {
+        "name": "pay", "kind": "http", "url": bank.url, "effect": "neither", "risk": "low", "schema": json.dumps(SCHEMA),
+        "action": "pay {who}", "action_scope": "run",
+    }  # fmt: skip
+    client = world.northwind.admin.client
+    refused = client.post("/tools/", typed)
+    assert refused.status_code == 422 and "is no argument in the schema" in refused.content.decode()
+    assert client.post("/tools/", {**typed, "action": "pay {text}"}).status_code == 302
+    assert spec(world, "pay").action == "pay {text}"
+    assert client.post("/tools/", {**typed, "name": "other", "action": ""}).status_code == 302
+
+
+def test_a_name_of_deeds_is_not_for_other_kinds(world: World, tmp_path: Path) -> None:
+    answer = put(world, "clerk", mcp(tmp_path / "book", action="write {text}"))
+    assert answer.status_code == 422 and answer.json()["errors"][0]["path"] == "$.action"
 
 
 def test_an_address_inside_is_not_called(world: World, bank: Bank, settings: Any) -> None:
