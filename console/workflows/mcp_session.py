@@ -24,6 +24,7 @@ from console.workflows.mcp_server import STARTING, Place, command_fault
 Json = Any
 T = TypeVar("T")
 
+MOST = 8 * 1024 * 1024  # bytes of an answer over HTTP
 LISTENING = 300.0  # seconds that a server's stream may be silent; a call's own limit comes before that
 
 
@@ -96,7 +97,8 @@ async def _streams(place: Place) -> AsyncIterator[tuple[Any, Any]]:
     if place.url:
         await http_tool.check(place.url)
         timeout = httpx.Timeout(STARTING, read=LISTENING)
-        async with httpx.AsyncClient(headers=dict(place.secrets), timeout=timeout) as client:
+        headers = {"Accept-Encoding": "identity", **place.secrets}
+        async with httpx.AsyncClient(headers=headers, timeout=timeout, transport=Bounded()) as client:
             async with streamable_http_client(place.url, http_client=client) as (reading, writing, _):
                 yield reading, writing
         return
@@ -109,6 +111,32 @@ async def _streams(place: Place) -> AsyncIterator[tuple[Any, Any]]:
         parameters = StdioServerParameters(command=words[0], args=words[1:], env=environment)
         async with stdio_client(parameters, errlog=nowhere) as (reading, writing):
             yield reading, writing
+
+
+class Bounded(httpx.AsyncHTTPTransport):
+    """Reads of no answer more than ``MOST``: the mcp package would hold all of it in memory."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, with a body that ends in an error where it is too long."""
+        response = await super().handle_async_request(request)
+        response.stream = _Counted(response.stream)  # type: ignore[arg-type]  # asynchronous, as the transport is
+        return response
+
+
+class _Counted(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > MOST:
+                raise httpx.ReadError(f"the answer is longer than {MOST} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _said(result: CallToolResult) -> Json:

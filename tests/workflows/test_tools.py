@@ -19,12 +19,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from console.agents import executors
 from console.agents.tools import NoAnswer, Unavailable
 from console.audit.models import AuditRecord
-from console.workflows import http_tool, mcp_server, registry
+from console.workflows import http_tool, mcp_server, mcp_session, registry
 from console.workflows.catalogue import UnknownTool
 from console.workflows.models import Revision, Tool
 from tests.agents.stage import agent, node, team
@@ -518,3 +519,14 @@ def test_the_catalogues_page(world: World, bank: Bank) -> None:
         "pay"
         not in world.fabrikam.admin.client.get("/tools/").content.decode().split("<section")[1].split("</section")[0]
     )
+
+
+def test_an_mcp_servers_answer_is_read_no_further_than_its_limit(bank: Bank) -> None:
+    bank.answer = (200, (b"x" * 65536 for _ in range(800)))
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=mcp_session.Bounded()) as client:
+            await client.post(bank.url, json={})
+
+    with pytest.raises(httpx.ReadError, match="longer than"):
+        asyncio.run(ask())
