@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sysconfig
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import redis
 
 from console.up import places
-from console.up.processes import alive, command_of, leash
+from console.up.processes import alive, command_of, leash, working_in
 
 SUPERUSER = "sayso_bootstrap"
 _SPEED_OVER_SAFETY = [
@@ -101,23 +102,31 @@ class Postgres:
         self._clear_stale()
 
     def _clear_stale(self) -> None:
-        """The caller holds the instance's lock, so any server still here belongs to a dead one: wait for it, then tidy."""
+        """The caller holds the instance's lock, so any server still here belongs to a dead one: wait for it, then tidy.
+
+        A server that was killed leaves processes that work on the files until they notice. A new one beside them would
+        ruin what is stored. Postgres knows them by the pid file, so that is removed only where it names a process that
+        is something else by now, and Postgres would refuse to start for good.
+        """
         pidfile = self.data / "postmaster.pid"
         try:
             pid = int(pidfile.read_text().split("\n", 1)[0])
         except (OSError, ValueError):
             pid = 0
-        if pid > 0 and alive(pid) and str(self.data) in command_of(pid):
-            os.kill(pid, signal.SIGQUIT)
-            deadline = time.monotonic() + 10
-            while alive(pid):
-                if time.monotonic() > deadline:
-                    raise places.Refused(
-                        f"a Postgres left behind (process {pid}) does not stop: end it, then try again"
-                    )
-                time.sleep(0.05)
-        # A pid file that names a recycled process id would make Postgres refuse to start.
-        for stale in (pidfile, self.sockets / ".s.PGSQL.5432", self.sockets / ".s.PGSQL.5432.lock"):
+        ours = pid > 0 and alive(pid) and str(self.data) in command_of(pid)
+        deadline = time.monotonic() + 10
+        while left := [each for each in {*working_in(self.data), *([pid] if ours else [])} if alive(each)]:
+            for each in left:
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGQUIT)
+            if time.monotonic() > deadline:
+                raise places.Refused(
+                    f"a Postgres left behind (process {left[0]}) does not stop: end it, then try again"
+                )
+            time.sleep(0.05)
+        if pid > 0 and alive(pid):
+            pidfile.unlink(missing_ok=True)
+        for stale in (self.sockets / ".s.PGSQL.5432", self.sockets / ".s.PGSQL.5432.lock"):
             stale.unlink(missing_ok=True)
 
     def command(self) -> Command:
