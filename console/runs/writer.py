@@ -156,7 +156,8 @@ class Writer:
                 break
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 if self._closing.is_set():
-                    self._fail(batch, error)
+                    # The process leaves, and what it had will be done again, or asked about: no run ends by this.
+                    self._give_up(batch, error)
                     break
                 self._say(error, len(batch), delay)
                 self._drop()
@@ -194,6 +195,12 @@ class Writer:
             except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.DeadlockDetected, ValueError) as error:
                 entry.error = JournalError(f"{type(error).__name__}: {error}")
                 log.error("run %s: %s could not be written: %s", entry.run_id, entry.what, error)
+
+    @staticmethod
+    def _give_up(batch: Iterable[Entry], error: BaseException) -> None:
+        for entry in batch:
+            if entry.error is None:
+                entry.error = Fenced(f"run {entry.run_id}: the process ends, and the database is away: {error}")
 
     @staticmethod
     def _fail(batch: Iterable[Entry], error: BaseException) -> None:
