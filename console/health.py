@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
 
 import redis
 from django.conf import settings
@@ -12,12 +11,14 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from console.once import once
+
 log = logging.getLogger("sayso.health")
 
 HEARTBEATS = "sayso:worker:*"  # keys that live workers keep from expiring (console.hosting.leases)
 
 
-@lru_cache(maxsize=1)
+@once
 def _redis() -> redis.Redis:
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
 

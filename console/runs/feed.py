@@ -9,7 +9,6 @@ transaction, so publish as late as you can.
 
 from __future__ import annotations
 
-import functools
 import json
 import threading
 from collections.abc import Iterable, Sequence
@@ -21,6 +20,7 @@ import redis
 from django.conf import settings
 from django.db import connection, transaction
 
+from console.once import once
 from console.runs.hints import Hints
 from console.runs.models import FeedEvent
 from console.tenants import crypto
@@ -110,7 +110,7 @@ def nudge(run_id: UUID | str) -> None:
     send([(NUDGES, str(run_id))])
 
 
-@functools.cache
+@once
 def redis_client() -> redis.Redis:
     """This process's Redis client (short timeouts; not for subscriptions)."""
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=0.5, max_connections=16)
@@ -124,7 +124,7 @@ def hints() -> Hints:
 _lock = threading.Lock()
 
 
-@functools.cache
+@once
 def _line() -> Hints:
     return hints()
 

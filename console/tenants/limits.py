@@ -3,12 +3,13 @@
 The limit protects the others; it is no security boundary. When Redis cannot be asked, calls go through.
 """
 
-import functools
 import time
 
 import redis
 import structlog
 from django.conf import settings
+
+from console.once import once
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ def take(key: str, now: float | None = None, most: int | None = None) -> int | N
     return None if count <= limit else max(1, _WINDOW - int(now % _WINDOW))
 
 
-@functools.cache
+@once
 def _client() -> redis.Redis:
     # Waiting for the limiter must never cost more than the call it guards.
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
