@@ -6,7 +6,6 @@ back. Without Valkey everything can still be read and decided; what suffers is s
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template import loader
 from django.views.defaults import server_error
 
+from console.once import once
 from console.tenants.problems import problem
 
 log = structlog.get_logger(__name__)
@@ -140,6 +140,6 @@ def hints_work() -> bool:
     return found
 
 
-@functools.cache
+@once
 def _client() -> redis.Redis:
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.3, socket_connect_timeout=0.3)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from console import health
+from console import health, outage
 from console.once import once
 from console.runs import feed
 from console.tenants import limits
@@ -50,5 +50,5 @@ def test_what_cannot_be_made_is_tried_again() -> None:
 
 
 def test_every_redis_client_of_the_process_is_one() -> None:
-    for client in (limits._client, health._redis, feed.redis_client):
+    for client in (limits._client, health._redis, feed.redis_client, outage._client):
         assert client() is client()
