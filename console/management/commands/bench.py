@@ -3,10 +3,12 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from console.bench import deciding, importing, judging, overhead, queueing, replay, resume
+from console.bench.chaos import ordeal
+from console.bench.chaos.disasters import stop
 from console.bench.figures import machine
 from console.bench.tenant import free_port
+from console.up.processes import leash
 
 BENCHES = {
     "decide": deciding.run,
@@ -28,7 +33,9 @@ BENCHES = {
     "rules": judging.run,
 }
 ALONE = {"rules"}  # need no instance
+CHAOS = "chaos"
 ABOUT = (
+    "chaos: runs with approvals while workers are killed, stores restarted and emptied; nothing may be lost or repeated; "
     "decide: fifty clients on five hundred requests at once; queue: its page and live updates with 100,000 requests; "
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
     "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect; "
@@ -41,52 +48,90 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("name", choices=sorted(BENCHES), help=ABOUT)
+        parser.add_argument("name", choices=sorted([*BENCHES, CHAOS]), help=ABOUT)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--minutes", type=_minutes, help="chaos only: how long it lasts (default 1)")
+        parser.add_argument("--seed", type=int, help="chaos only: what befalls whom, and what people say (default 1)")
+        parser.add_argument("--log", metavar="FILE", help="keep the log of the instance that is started for it")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        name = options["name"]
+        if name != CHAOS and (options["minutes"] is not None or options["seed"] is not None):
+            raise CommandError("--minutes and --seed are for chaos alone")
         away = "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ
-        if away and options["name"] not in ALONE:
+        if name == CHAOS:
+            away = ordeal.OWN not in os.environ  # whatever instance there is: it only ever ruins its own
+        if away and name not in ALONE:
             return self._with_own_instance(options)
-        figures, ratios = BENCHES[options["name"]]()
+        bench = BENCHES.get(name) or partial(
+            ordeal.run, ordeal.Plan.of(options["minutes"] or 1.0, 1 if options["seed"] is None else options["seed"])
+        )
+        failed = ""
+        try:
+            figures, ratios = bench()
+        except ordeal.Failed as error:
+            figures, ratios, failed = error.figures, error.ratios, str(error)
         report = {"bench": options["name"], "figures": figures, "ratios": ratios, "machine": machine()}
         if options["json"]:
             self.stdout.write(json.dumps(report))
-            return None
-        for part in ("figures", "ratios", "machine"):
-            self.stdout.write(part)
-            for name, value in report[part].items():
-                self.stdout.write(f"  {name:<48} {value}")
+        else:
+            for part in ("figures", "ratios", "machine"):
+                self.stdout.write(part)
+                for name, value in report[part].items():
+                    self.stdout.write(f"  {name:<48} {value}")
+        if failed:
+            raise CommandError(failed)
         return None
 
     def _with_own_instance(self, options: dict[str, Any]) -> None:
         """Start an instance in a scratch directory, run the benchmark against it in a process of its own, stop it."""
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        signal.signal(signal.SIGTERM, _interrupt)
         with tempfile.TemporaryDirectory(prefix="sayso-bench-") as scratch:
             data = str(Path(scratch) / "data")
             port = free_port()
-            log_path = Path(scratch) / "up.log"
+            log_path = Path(options["log"] or Path(scratch) / "up.log")
+            up = [*manage, "up", "--port", str(port), "--data", data]
+            environment = dict(os.environ)
+            if options["name"] == CHAOS:
+                up += ["--no-demo", "--workers", str(ordeal.WORKERS)]
+                environment = ordeal.environment(os.environ)
             with open(log_path, "wb") as log:
-                up = [*manage, "up", "--port", str(port), "--data", data]
-                instance = subprocess.Popen(up, stdout=log, stderr=log)
+                # Stopped as by a person when the bench itself is killed.
+                instance = subprocess.Popen(
+                    up, stdout=log, stderr=log, env=environment, preexec_fn=leash(signal.SIGTERM)
+                )
+            environment[ordeal.OWN] = str(instance.pid)
             try:
                 if not _comes_up(instance, f"http://127.0.0.1:{port}/readyz"):
                     raise CommandError("no instance could be started:\n" + log_path.read_text()[-2000:])
-                arguments = [
-                    *manage,
-                    "bench",
-                    options["name"],
-                    "--data",
-                    data,
-                    *(["--json"] if options["json"] else []),
-                ]
-                found = subprocess.run(arguments, stdout=subprocess.PIPE, check=False)
+                arguments = [*manage, "bench", options["name"], "--data", data]
+                arguments += ["--json"] if options["json"] else []
+                for given in ("minutes", "seed"):
+                    arguments += [] if options[given] is None else [f"--{given}", str(options[given])]
+                inner = subprocess.Popen(
+                    arguments, stdout=subprocess.PIPE, env=environment, preexec_fn=leash(signal.SIGTERM)
+                )
+                try:
+                    found = inner.communicate()[0]
+                finally:
+                    stop(inner, 60)
             finally:
-                instance.terminate()
-                instance.wait(timeout=30)
-            self.stdout.write(found.stdout.decode(), ending="")
-            if found.returncode:
-                raise CommandError(f"the benchmark failed with exit code {found.returncode}")
+                stop(instance, 30)
+            self.stdout.write(found.decode(), ending="")
+            if inner.returncode:
+                raise CommandError(f"the benchmark failed with exit code {inner.returncode}")
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= 24 * 60:
+        raise argparse.ArgumentTypeError("minutes are more than 0, and at most a day")
+    return minutes
 
 
 def _comes_up(instance: "subprocess.Popen[bytes]", url: str, seconds: float = 240) -> bool:
