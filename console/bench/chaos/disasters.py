@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import subprocess
-import time
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -41,6 +41,7 @@ WEIGHTS = {
     "deliver twice": 8,
     "stall the model": 3,
 }
+BUSY = 5  # threads of a worker that has started
 FREEZE = 12.0  # seconds: longer than a lease
 STALL = (2.0, 8.0)  # seconds
 
@@ -71,7 +72,7 @@ class Arsonist:
 
     def __init__(self, up: int, world: str, runs: Callable[[], list[str]], say: Callable[[str], None]) -> None:
         self._up, self._world, self._runs, self._say = up, world, runs, say
-        self._thaw: list[tuple[float, int]] = []
+        self._frozen: list[tuple[threading.Timer, int]] = []
         self.done: Counter[str] = Counter()
 
     def strike(self, disaster: Disaster) -> None:
@@ -81,22 +82,23 @@ class Arsonist:
             self.done[disaster.kind] += 1
             self._say(f"{disaster.kind}: {did}")
 
-    def thaw(self, everything: bool = False) -> None:
-        """Let go on what was frozen long enough."""
-        now = time.monotonic()
-        for each in list(self._thaw):
-            if everything or now >= each[0]:
-                self._thaw.remove(each)
-                _signal(each[1], signal.SIGCONT)
+    def thaw(self) -> None:
+        """Let go on whatever is still frozen."""
+        for timer, pid in self._frozen:
+            timer.cancel()
+            _signal(pid, signal.SIGCONT)
+        self._frozen.clear()
 
     def _strike(self, kind: str, draw: float) -> str:
         if kind in _ON_A_CHILD:
             words, number = _ON_A_CHILD[kind]
             found = self.children(words)
+            if words == _WORKER and draw > 0.1:  # most of them in the middle of their work, few while they start
+                found = [pid for pid in found if _threads(pid) >= BUSY]
             pid = found[int(draw * len(found))] if found else 0
             return f"process {pid}" if pid and _signal(pid, number) else ""
         if kind == "freeze a worker":
-            found = self.children("celery -A console.celery --quiet worker")
+            found = self.children(_WORKER)
             return self._freeze([found[int(draw * len(found))]] if found else [])
         if kind == "freeze Postgres":
             found = self.children("/bin/postgres")
@@ -127,7 +129,12 @@ class Arsonist:
 
     def _freeze(self, pids: Sequence[int]) -> str:
         stopped = [pid for pid in pids if _signal(pid, signal.SIGSTOP)]
-        self._thaw += [(time.monotonic() + FREEZE, pid) for pid in stopped]
+        for pid in stopped:
+            # By a timer: whoever strikes may itself wait for what is frozen.
+            timer = threading.Timer(FREEZE, _signal, (pid, signal.SIGCONT))
+            timer.daemon = True
+            timer.start()
+            self._frozen.append((timer, pid))
         return f"{len(stopped)} processes for {FREEZE:g} s" if stopped else ""
 
     def children(self, words: str) -> list[int]:
@@ -135,9 +142,10 @@ class Arsonist:
         return [pid for pid in _children(self._up) if words in command_of(pid)]
 
 
+_WORKER = "celery -A console.celery --quiet worker"
 _ON_A_CHILD: dict[str, tuple[str, int]] = {
-    "kill a worker": ("celery -A console.celery --quiet worker", signal.SIGKILL),
-    "stop a worker": ("celery -A console.celery --quiet worker", signal.SIGTERM),
+    "kill a worker": (_WORKER, signal.SIGKILL),
+    "stop a worker": (_WORKER, signal.SIGTERM),
     "kill the web": ("-m console.web", signal.SIGKILL),
     "kill the beat": ("celery -A console.celery --quiet beat", signal.SIGKILL),
     "restart Postgres": ("/bin/postgres", signal.SIGINT),  # a fast shutdown
@@ -154,6 +162,12 @@ def _children(parent: int) -> list[int]:
             if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent and alive(int(entry.name)):
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def _threads(pid: int) -> int:
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[17])
+    return 0
 
 
 def _signal(pid: int, number: int) -> bool:

@@ -147,7 +147,7 @@ class _Chaos:
             self._burning.clear()
             took = self._settle()
         finally:
-            self._arsonist.thaw(everything=True)
+            self._arsonist.thaw()
             self._stopped.set()
             for thread in threads:
                 thread.join(35)
@@ -162,10 +162,10 @@ class _Chaos:
         self._began = time.monotonic()
         waiting = disasters.schedule(self._plan.seed, self._plan.seconds, self._plan.every, self._plan.kinds)
         drawn = random.Random(self._plan.seed)  # noqa: S311
-        looked = time.monotonic()
+        looked, late = time.monotonic(), 0.0
         while (now := time.monotonic()) - self._began < self._plan.seconds and not self._faults:
-            self._arsonist.thaw()
-            while waiting and now - self._began >= waiting[0].at:
+            if waiting and now - self._began - late >= waiting[0].at:
+                late = max(late, now - self._began - waiting[0].at - self._plan.every)  # never two at once to catch up
                 self._arsonist.strike(waiting.pop(0))
             if now - looked > 2:
                 looked = now
@@ -178,7 +178,6 @@ class _Chaos:
         left: list[str] = []
         since: tuple[int, dict[str, int]] | None = None  # what the people had done when everything came to rest
         while time.monotonic() - began < self._plan.settling and not self._faults:
-            self._arsonist.thaw()
             try:
                 left = accounts.unsettled(self._register.runs())
             except (DatabaseError, InterfaceError):
