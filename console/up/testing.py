@@ -13,7 +13,7 @@ from console.up.bootstrap import ROOT
 
 NO_TESTS = 5  # pytest's exit code
 BROWSER = "tests/browser"
-AFTERWARDS = (BROWSER, "tests/platform/test_up.py", "tests/runs/test_crashes.py")
+AFTERWARDS = (BROWSER, "tests/platform/test_up.py", "tests/runs/test_crashes.py", "tests/runs/test_chaos.py")
 
 
 def run(arguments: list[str]) -> int:

@@ -132,7 +132,7 @@ class _Chaos:
     def run(self) -> tuple[dict[str, Any], dict[str, float]]:
         self._burning.set()
         rounds = {f"reviewer {place}": each.round for place, each in enumerate(self._reviewers)}
-        rounds["operator"] = lambda: self._operators.round(self._burning.is_set())
+        rounds["operator"] = lambda: self._operators.round(self._burning.is_set)
         self._people = list(rounds)
         threads = [
             threading.Thread(

@@ -59,8 +59,8 @@ class Operators:
         self._next = 1
         self._open: dict[str, float] = {}  # by run: when it is cancelled; 0 never
 
-    def round(self, starting: bool) -> None:
-        """Look after the open runs, and start new ones where there is room. Raises GaveUp."""
+    def round(self, starting: Callable[[], bool]) -> None:
+        """Look after the open runs, and start new ones while there is room for them. Raises GaveUp."""
         for status in TERMINAL:
             for run in self._client.get("/runs", status=status, limit=100)["items"]:
                 if self._open.pop(run["id"], None) is not None and run["status"] != "completed":
@@ -73,7 +73,7 @@ class Operators:
                 code, said = self._client.post(f"/runs/{run_id}/cancel")
                 self._register.cancels += code < 300
                 self._unless(code, (200, 202, 409), said)
-        while starting and len(self._open) < self._at_once and self._next <= self._most:
+        while starting() and len(self._open) < self._at_once and self._next <= self._most:
             self._start()
 
     def _start(self) -> None:

@@ -134,7 +134,7 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _comes_up(instance: "subprocess.Popen[bytes]", url: str, seconds: float = 240) -> bool:
+def _comes_up(instance: "subprocess.Popen[bytes]", url: str, seconds: float = 600) -> bool:
     """Wait until the instance answers that it is ready; False when it ends before, or is not ready in time."""
     deadline = time.monotonic() + seconds
     while instance.poll() is None and time.monotonic() < deadline:
