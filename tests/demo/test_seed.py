@@ -51,7 +51,7 @@ def printed(command: str, *arguments: str) -> str:
 def test_seeding_twice_changes_nothing() -> None:
     seed.seed()
     before = everything()
-    assert len(before["tenants.User"]) == 10 and len(before["workflows.Revision"]) == 6
+    assert len(before["tenants.User"]) == 11 and len(before["workflows.Revision"]) == 6  # ten members, a platform admin
     seed.seed()
     assert everything() == before
 
@@ -186,3 +186,14 @@ def test_never_holds_in_the_demo_by_the_word_of_two_admins() -> None:
                 assert waived.of_now(workflow, workflow.current.body) == workflow.current.body["oversight"]
             names = {(one.proposed_by_name, one.consented_by_name) for one in Waiver.objects.all()}
             assert len(names) == 1 and len(names.pop()) == 2
+
+
+def test_there_is_one_platform_admin_and_no_second_is_made() -> None:
+    seed.seed()
+    told = seed.describe()["platform"]
+    user = User.objects.get(username=told["username"])
+    assert user.is_superuser and user.check_password(told["password"])
+    assert told["password"] in printed("demo")
+    User.objects.filter(pk=user.pk).update(username="somebody")
+    seed.seed()
+    assert User.objects.filter(is_superuser=True).count() == 1 and "platform" not in seed.describe()

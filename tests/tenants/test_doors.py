@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
-from console.tenants.middleware import OPEN_PATHS
+from console.tenants.middleware import OPEN_PATHS, PLATFORM
 
 SAMPLES = {"slug": "northwind", "uuid": str(uuid4()), "int": "1", "small": "1", "str": "x", "path": "x"}
 
@@ -43,5 +43,5 @@ def test_nobody_gets_in(world, method):
 
 def test_who_belongs_nowhere_sees_nothing(world):
     for address in closed():
-        expected = 401 if address.startswith("/api/") else 403
+        expected = 401 if address.startswith("/api/") else 404 if address.startswith(PLATFORM) else 403
         assert world.stranger.get(address).status_code == expected, address
