@@ -7,7 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from django.db import IntegrityError
 
 from console.hosting.database import Database
 from console.runs import spending
@@ -39,7 +41,8 @@ class Purse:
     async def reserve(self, cost: Decimal) -> Held:
         """Put ``cost`` aside, or say why that cannot be done."""
         for pause in (*PAUSES, 0.0):
-            found = await self._database.run(_reserve, self._run.tenant_id, self._run.id, self._token, self._cap, cost)
+            run = self._run
+            found = await self._database.run(_reserve, run.tenant_id, run.id, self._token, self._cap, cost, uuid4())
             if isinstance(found, UUID):
                 return Held(self._database, found)
             if not pause or found.spent + cost > self._cap:
@@ -63,9 +66,12 @@ class Held:
             self._database.submit(_settle, self._reservation, cost).add_done_callback(_told)
 
 
-def _reserve(tenant_id: UUID, run_id: UUID, token: int, cap: Decimal, cost: Decimal) -> UUID | spending.Day:
-    with system_scope("a worker puts money aside for a model call"):
-        return spending.reserve(tenant_id, run_id, token, cap, cost)
+def _reserve(tenant_id: UUID, run_id: UUID, token: int, cap: Decimal, cost: Decimal, made: UUID) -> UUID | spending.Day:
+    try:
+        with system_scope("a worker puts money aside for a model call"):
+            return spending.reserve(tenant_id, run_id, token, cap, cost, made)
+    except IntegrityError:
+        return made  # it was put aside, and the connection was lost before we heard of it
 
 
 def _settle(reservation: UUID, cost: Decimal) -> None:

@@ -15,6 +15,8 @@ from uuid import UUID, uuid4
 
 from django.db import connection
 
+from console.runs.models import Reservation
+
 OF_DAY = "a day"  # in the words of a stop that the day's budget is the reason for
 
 
@@ -41,13 +43,21 @@ class Day:
         )
 
 
-def reserve(tenant_id: UUID, run_id: UUID, token: int, cap: Decimal, amount: Decimal) -> UUID | Day:
-    """Put money aside for one model call: the reservation's id, or the day as it is when there is not enough left."""
-    made = uuid4()
+def reserve(
+    tenant_id: UUID, run_id: UUID, token: int, cap: Decimal, amount: Decimal, made: UUID | None = None
+) -> UUID | Day:
+    """Put money aside for one model call: the reservation's id, or the day as it is when there is not enough left.
+
+    ``made`` is that id where the caller chooses it, so that asking again is safe: where it is there already, it is given
+    back, or IntegrityError is raised if there would have been room for it once more.
+    """
+    known, made = made, made or uuid4()
     with connection.cursor() as cursor:
         for _ in range(2):
             cursor.execute(_RESERVE, [amount, tenant_id, amount, cap, cap, made, tenant_id, run_id, amount, token])
             if cursor.rowcount:
+                return made
+            if known is not None and Reservation.objects.filter(pk=known, run=run_id).exists():
                 return made
             cursor.execute(_DAY, [tenant_id])
             row = cursor.fetchone()

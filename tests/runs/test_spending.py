@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from console.hosting.database import Database
-from console.hosting.purse import Purse, _settle
+from console.hosting.purse import Purse, _reserve, _settle
 from console.runs import actions, admission, spending
 from console.runs.models import Reservation, Run, RunStatus, Step
 from console.tenants.scopes import system_scope, tenant_scope
@@ -58,6 +58,15 @@ def test_two_hundred_calls_at_once_never_exceed_it(house: House) -> None:
         assert spending.today(house.tenant.id) == spending.Day(D("0.991"), D("0.004"))
     refused = next(one for one in every if isinstance(one, spending.Day))
     assert "may spend 1.00 US dollars a day" in refused.refusal(cap, amount)
+
+
+@pytest.mark.parametrize("cap", [D("0.5"), D("0.3")])  # with room for it once more, and without
+def test_asked_again_after_a_lost_answer_it_is_put_aside_once(house: House, cap: D) -> None:
+    run, made = house.start(), uuid4()
+    for _ in range(3):
+        assert _reserve(house.tenant.id, run.id, 1, cap, D("0.2"), made) == made
+    with system_scope("a test"):
+        assert spending.today(house.tenant.id) == spending.Day(D(0), D("0.2"))
 
 
 def test_what_a_dead_worker_put_aside_is_charged_once_and_shown(house: House) -> None:
