@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import redis
 from django.db import connection
-from django.utils import timezone
 
 from approvals import actions as approvals
 from approvals import canary
@@ -25,8 +24,12 @@ LIMIT = 200  # rows of each kind in one sweep
 FORGOTTEN = timedelta(seconds=2)  # a ready run that nobody has claimed for so long has lost its wake-up
 MINUTE = 60.0  # seconds
 LOSSES = 3  # leases lost in a row without a step
+JUMP = 2.0  # seconds by which the database's clock may run ahead of ours, or behind, between two sweeps
+HOLD = 3.0  # seconds for those who hold leases to renew them by a clock that has jumped
 
 _told: dict[str, float] = {}  # when a full queue was last spoken of
+_clock: tuple[datetime, float] | None = None  # what the database's clock and our steady one said in the last sweep
+_held: float = 0.0  # until when, by our steady one, nobody's lease counts as expired
 
 
 def sweep() -> int:
@@ -51,7 +54,7 @@ def lost_wake_ups() -> int:
     As many of each queue, so that one without a worker holds up no other; and none where they pile up already.
     """
     with system_scope("sweeping: lost wake-ups"), connection.cursor() as cursor:
-        cursor.execute(_FORGOTTEN, [FORGOTTEN, LIMIT])
+        cursor.execute(_FORGOTTEN, [FORGOTTEN, FORGOTTEN, LIMIT])
         found = cursor.fetchall()
     full = {queue for queue in {queue for _, _, queue in found} if _full(queue)}
     for run_id, resume, queue in found:
@@ -61,8 +64,15 @@ def lost_wake_ups() -> int:
 
 
 def expired_leases() -> int:
-    """Make runs ready whose worker is gone; after three losses in a row without a step they end as worker_lost."""
+    """Make runs ready whose worker is gone; after three losses in a row without a step they end as worker_lost.
+
+    When the database's clock was set forward, every lease looks expired until it has been renewed, at most a second
+    later: taken then, hundreds of calls under way would be in doubt for nothing.
+    """
     with system_scope("sweeping: expired leases"), connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        if _jumped(cursor.fetchone()[0], time.monotonic()):
+            return 0
         cursor.execute(_EXPIRED, [LIMIT])
         found = cursor.fetchall()
     for run_id, token, losses in found:
@@ -85,14 +95,27 @@ def due_runs() -> int:
     """Make waiting runs ready whose time has come: a call that was interrupted has timed out by now."""
     with system_scope("sweeping: runs that are due"), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM runs_run WHERE wake_at <= %s AND status = 'waiting' ORDER BY wake_at LIMIT %s",
-            [timezone.now(), LIMIT],
+            "SELECT id FROM runs_run WHERE wake_at <= clock_timestamp() AND status = 'waiting' ORDER BY wake_at"
+            " LIMIT %s",
+            [LIMIT],
         )
         found = [row[0] for row in cursor.fetchall()]
     for run_id in found:
         with system_scope("sweeping: a run that is due"):
             actions.wake(run_id)
     return len(found)
+
+
+def _jumped(now: datetime, steady: float) -> bool:
+    """Whether the database's clock was set, forward or back, less than HOLD seconds ago."""
+    global _clock, _held
+    before, _clock = _clock, (now, steady)
+    if before is not None:
+        ahead = (now - before[0]).total_seconds() - (steady - before[1])
+        if abs(ahead) > JUMP:
+            _held = steady + HOLD
+            log.warning("the database's clock was set by %+.1f s; leases are looked at again in %g s", ahead, HOLD)
+    return steady < _held
 
 
 def _full(queue: str) -> bool:
@@ -110,18 +133,21 @@ _FORGOTTEN = f"""
 SELECT id, begun, queue FROM (
     SELECT id, begun, queue, ready_at, ROW_NUMBER() OVER (PARTITION BY queue ORDER BY ready_at) AS place FROM (
         SELECT id, started_at IS NOT NULL AS begun, {wakeups.QUEUE} AS queue, ready_at
-        FROM runs_run WHERE status = 'queued' AND ready_at < clock_timestamp() - %s
+        FROM runs_run WHERE status = 'queued' AND NOT ready_at BETWEEN clock_timestamp() - %s AND clock_timestamp() + %s
     ) AS forgotten
 ) AS placed WHERE place <= %s ORDER BY ready_at
 """  # noqa: S608  # a text of ours
 
+# Ready since a time to come is nobody: that clock was ahead, or the database's has been set back since. So it is with a
+# lease that ends later than a lease can.
 # A step under the lost token says that the worker got somewhere: then this is the first loss in a row. An intent that was
 # only begun anew does not: a tool that kills its process would be called again for ever.
-_EXPIRED = """
+_EXPIRED = f"""
 SELECT r.id, r.token,
        CASE WHEN EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = r.id AND s.token = r.token
                          AND NOT (s.status = 'intent' AND s.attempts <> '[]'))
             THEN 1 ELSE r.lost_leases + 1 END
-FROM runs_run r WHERE r.status = 'running' AND r.lease_until < clock_timestamp()
+FROM runs_run r WHERE r.status = 'running'
+    AND NOT r.lease_until BETWEEN clock_timestamp() AND clock_timestamp() + {2 * actions.LEASE_S} * interval '1 second'
 ORDER BY r.lease_until LIMIT %s
-"""
+"""  # noqa: S608  # a number of ours

@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from console.durable.errors import Fenced
 from console.durable.run import Run as EngineRun
 from console.durable.steps import Decision, Finished, Json, Lost, Outcome, Step, Stopped, Suspended
 from console.hosting import lending
+from console.hosting.clock import Clock
 from console.hosting.database import Database
 from console.hosting.deeds import RunLedger
 from console.hosting.gates import HostGates
@@ -65,6 +66,7 @@ class Claimed:
     run: Run
     token: int
     wake: int
+    clock: Clock
     steps: list[Step] = field(default_factory=list)
     told: int = -1
     today: Mapping[str, Any] | None = None
@@ -134,7 +136,7 @@ class Turn:
                 run_id=str(run.id),
                 journal=self.journal,
                 gates=self.gates,
-                clock=_now,
+                clock=self._claimed.clock,
                 observer=self._watcher,
                 handle=self.handle,
                 started_at=run.started_at,
@@ -181,13 +183,15 @@ class Turn:
             if broken_off:
                 await self._means.database.run(_charge, self._claimed.run, self.token, broken_off)
             return
+        clock = self._claimed.clock
         ended = await self._means.database.run(
             _write_outcome,
             self._claimed.run,
             self.token,
             self.gates.wake_seen,
             outcome,
-            totals.of(self.journal.steps.values()),
+            replace(totals.of(self.journal.steps.values()), worked_s=clock.worked),
+            clock(),
             broken_off,
         )
         if not ended:
@@ -205,13 +209,14 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
         claim = actions.claim(run_id, owner)
         if claim is None:
             return None
-        run = claim.run
+        run, clock = claim.run, Clock(_leased(claim.run))
         run.revision = _revision(run.revision_id)
         run.workflow, run.tenant = run.revision.workflow, run.revision.tenant
-        claimed = Claimed(run, claim.token, claim.wake)
+        claimed = Claimed(run, claim.token, claim.wake, clock)
         try:
             crypto.warm(run.tenant_id)
             claimed.steps = record.steps(run.id)
+            clock.follow(claimed.steps)
             claimed.task = crypto.unseal_json(run.tenant_id, "run.input", bytes(run.sealed_input))
             claimed.first = ledger.origin(run)
             claimed.keys = lending.keys_for(run.tenant_id, run.revision.body)
@@ -252,14 +257,14 @@ def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool, int | None]:
 
 
 def _write_outcome(
-    run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals, broken_off: Decimal
+    run: Run, token: int, wake_seen: int, outcome: Outcome, used: totals.Totals, now: datetime, broken_off: Decimal
 ) -> bool:
     with system_scope("a worker lets go of a run"):
         spending.broke_off(run.id, token, broken_off)
         if isinstance(outcome, Suspended):
             if outcome.shutdown:
                 return actions.release(run.id, token, used)
-            wake_at = _now() + outcome.wake_after if outcome.wake_after is not None else None
+            wake_at = now + outcome.wake_after if outcome.wake_after is not None else None
             return actions.park(run.id, token, wake_seen, wake_at, used, for_person=bool(outcome.parked))
         reason, detail, result = _end(outcome)
         return approvals.finish_run(run.id, token, reason.about.status, reason, detail, result, used)
@@ -288,5 +293,6 @@ def _reason(word: str) -> StopReason:
         return StopReason.TOOL_ERROR
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _leased(run: Run) -> datetime:
+    assert run.leased_at is not None  # noqa: S101  # by the claim
+    return run.leased_at

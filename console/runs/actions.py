@@ -264,12 +264,15 @@ def release(run: Run | UUID, token: int, totals: Totals | None = None) -> bool:
 def lose(run: Run | UUID, token: int, losses: int) -> bool:
     """The lease of a worker has run out: make the run ready for another. ``losses`` is how many there were in a row.
 
+    So has one that ends later than any can: the database's clock was set back, and whoever lives has renewed since.
+
     False: the worker is back, or somebody was first.
     """
     rows = _update(
         "status = 'queued', ready_at = clock_timestamp(), lost_leases = %s, leased_at = NULL, lease_until = NULL,"
         " lease_owner = '', active_s = active_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM lease_until - leased_at), 0))",
-        "id = %s AND status = 'running' AND token = %s AND lease_until < clock_timestamp()",
+        "id = %s AND status = 'running' AND token = %s AND NOT lease_until BETWEEN clock_timestamp()"
+        f" AND clock_timestamp() + {2 * LEASE_S} * interval '1 second'",
         [losses, _id(run), token],
     )
     return _tell_let_go(rows)
@@ -350,10 +353,8 @@ _STOP_WAITING = (
     "waiting_s = waiting_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - waiting_since), 0)),"
     " waiting_since = NULL"
 )
-_LET_GO = (
-    "active_s = active_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - leased_at), 0)),"
-    " leased_at = NULL, lease_until = NULL, lease_owner = '', lost_leases = 0"
-)
+_WORKED = "GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - leased_at), 0))"
+_LET_GO = f"active_s = active_s + {_WORKED}, leased_at = NULL, lease_until = NULL, lease_owner = '', lost_leases = 0"
 _TOTALS = ", input_tokens = %s, output_tokens = %s, cost = %s, unpriced_steps = %s, model_s = %s, tool_s = %s"
 
 
@@ -376,6 +377,8 @@ def _update(
             totals.model_s,
             totals.tool_s,
         ]
+        if totals.worked_s is not None:  # its own count: the database's clock may have been set meanwhile
+            assignments = assignments.replace(_WORKED, f"{totals.worked_s:.6f}")
     if token_step:
         assignments += ", token = token + 1"
     sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING *, {wakeups.QUEUE} AS queue"  # noqa: S608  # literals

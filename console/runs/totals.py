@@ -20,6 +20,7 @@ class Totals:
     unpriced_steps: int = 0
     model_s: float = 0.0
     tool_s: float = 0.0
+    worked_s: float | None = None  # of this turn, as its worker counted; None: by the database's clock
 
 
 def of(steps: Iterable[Step]) -> Totals:

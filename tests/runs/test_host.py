@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import F
+from django.utils import timezone
 
 from approvals import actions as approvals
 from approvals.models import ApprovalRequest
@@ -242,7 +243,7 @@ def test_a_waiting_run_whose_time_has_come_is_made_ready(desk: Desk) -> None:
     run = desk.start(turns=1)
     with system_scope("test"):
         claim = actions.claim(run.id, "w")
-        assert claim is not None and actions.park(run.id, claim.token, claim.wake, advancing._now())
+        assert claim is not None and actions.park(run.id, claim.token, claim.wake, timezone.now())
     desk.deaf = False
     sweeper.sweep()
     assert desk.becomes(run, "completed")
@@ -305,7 +306,7 @@ def _age(run: Run, field: str, seconds: float) -> None:
 def _append(run: Run, token: int, seq: int) -> None:
     Step.objects.create(
         run=run, tenant_id=run.tenant_id, seq=seq, settled=seq, scope="s", n=seq, kind="model", status="done", digest="d",
-        started_at=advancing._now(), token=token,
+        started_at=timezone.now(), token=token,
     )  # fmt: skip
 
 
