@@ -28,7 +28,11 @@ class Pace:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that a provider asks to wait, or None when it does not say."""
+    """Seconds that a provider asks to wait, or None when it does not say.
+
+    A date is by the provider's clock: it is held against the ``Date`` of the same answer, and against ``now`` only where
+    there is none, because ours may be minutes off.
+    """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         given = headers.get(name)
         if given is None:
@@ -39,9 +43,18 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             seconds = math.nan
         if not math.isnan(seconds):
             return max(0.0, seconds)
-        try:
-            then = parsedate_to_datetime(given)
-        except (ValueError, TypeError, OverflowError):  # a date that is none
-            continue
-        return max(0.0, ((then if then.tzinfo else then.replace(tzinfo=UTC)) - now).total_seconds())
+        then = _date(given)
+        if then is not None:
+            return max(0.0, (then - (_date(headers.get("date")) or now)).total_seconds())
     return None
+
+
+def _date(given: str | None) -> datetime | None:
+    """A date of HTTP, or None where it is none."""
+    if given is None:
+        return None
+    try:
+        then = parsedate_to_datetime(given)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return then if then.tzinfo else then.replace(tzinfo=UTC)

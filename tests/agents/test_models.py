@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -197,6 +197,11 @@ def test_retry_after_in_its_three_forms() -> None:
     assert retry_after({"retry-after": "Thu, 01 Jan 2026 12:00:09 GMT"}, now) == 9
     assert retry_after({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, now) == 0
     assert retry_after({"retry-after": "soon"}, now) is None
+    # A date is by the provider's clock, which need not be ours.
+    theirs = {"retry-after": "Thu, 01 Jan 2026 12:00:09 GMT", "date": "Thu, 01 Jan 2026 12:00:07 GMT"}
+    for minutes in (-5, 0, 5):
+        assert retry_after(theirs, now + timedelta(minutes=minutes)) == 2
+    assert retry_after({**theirs, "date": "some day"}, now) == 9
     assert retry_after({}, now) is None
 
 
