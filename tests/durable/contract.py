@@ -186,3 +186,61 @@ class JournalContract:
         self.run(old.keep_late(late))
         assert self.run(new.load()) == [intent(1)]
         self.run(new.append(step(2)))
+
+    def test_a_late_outcome_is_kept_once_however_the_step_ends(self) -> None:
+        claim = self.make()
+        old = claim()
+        self.run(old.append(intent(1)))
+        new = claim()
+        late = replace(intent(1), status=Status.DONE, settled=2, result={"ok": True}, ended_at=AT)
+        self.run(old.keep_late(late))
+        self.run(old.keep_late(replace(late, result={"ok": False})))
+        asked = replace(intent(1), status=Status.FAILED, settled=2, error={"type": "InDoubt"}, ended_at=AT)
+        self.run(new.settle(asked))
+        self.run(old.keep_late(late))  # a second look at the same evidence changes nothing
+        assert self.run(new.load()) == [asked]
+
+    def test_a_stale_token_neither_doubts_nor_begins_anew(self) -> None:
+        """Though neither takes a place."""
+        claim = self.make()
+        old = claim()
+        self.run(old.append(intent(1)))
+        new = claim()
+        for changed in (
+            replace(intent(1), status=Status.IN_DOUBT),
+            replace(intent(1), started_at=AT + timedelta(hours=1), attempts=[{"cause": "worker_lost"}]),
+        ):
+            with pytest.raises(Fenced):
+                self.run(old.settle(changed))
+        assert self.run(new.load()) == [intent(1)]
+
+    def test_what_is_settled_is_not_opened_again(self) -> None:
+        journal = self.make()()
+        self.run(journal.append(intent(1)))
+        ended = replace(intent(1), status=Status.DONE, settled=2, result="first", ended_at=AT)
+        self.run(journal.settle(ended))
+        for changed in (replace(intent(1), status=Status.IN_DOUBT), replace(intent(1), started_at=AT + timedelta(1))):
+            with pytest.raises(Fenced):
+                self.run(journal.settle(changed))
+        assert self.run(journal.load()) == [ended]
+
+    def test_a_settlement_changes_no_fact_of_its_intent(self) -> None:
+        """Who the step is and what it asked stands; a journal that is told otherwise keeps what it has."""
+        journal = self.make()()
+        self.run(journal.append(intent(1)))
+        ended = replace(intent(1), status=Status.DONE, settled=2, result="paid", ended_at=AT)
+        self.run(journal.settle(ended))
+        (kept,) = self.run(journal.load())
+        before = intent(1)
+        for name in ("scope", "n", "kind", "seq", "digest", "request", "safety", "name", "agent", "key"):
+            assert getattr(kept, name) == getattr(before, name)
+
+    def test_branches_settle_in_any_order_of_their_intents(self) -> None:
+        journal = self.make()()
+        for seq in (1, 2, 3):
+            self.run(journal.append(intent(seq)))
+        for place, seq in enumerate((2, 3, 1), 4):
+            ended = replace(intent(seq), status=Status.DONE, settled=place, result=seq, ended_at=AT)
+            self.run(journal.settle(ended))
+        loaded = self.run(journal.load())
+        assert [(each.seq, each.settled) for each in loaded] == [(1, 6), (2, 4), (3, 5)]
