@@ -9,8 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.errors import ReadOnlySqlTransaction
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -52,9 +53,11 @@ def _persist(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     while True:
         try:
             return work(*args, **kwargs)
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, InternalError) as error:
             connection.close()
-            if time.monotonic() - began > PATIENCE:
+            # Hosted databases are made read-only before their disks are full.
+            passes = not isinstance(error, InternalError) or isinstance(error.__cause__, ReadOnlySqlTransaction)
+            if not passes or time.monotonic() - began > PATIENCE:
                 raise
             log.warning("the database is away (%s); trying again in %.2f s", error, delay)
             time.sleep(delay)

@@ -44,7 +44,8 @@ class PostgresJournal:
         return steps
 
     async def append(self, step: Step) -> None:
-        """Add a step. Raises Fenced (token stale, or seq taken) and writer.JournalError (it cannot be recorded)."""
+        """Add a step. Raises Fenced (token stale, or seq taken; or the writer closed while the database was away: it is
+        the next worker's) and writer.JournalError (it cannot be recorded)."""
         await self._write("append", step)
         self.steps[step.seq] = step
 

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 LINGER = 0.05  # seconds that an event may wait for company
 CROWD = 200  # events that wait no longer
 SAY_EVERY = 60.0  # seconds between two words about a disk that is full
+# What passes: lost, restarting, its disk full, or made read-only before that is.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 
 
 class JournalError(Exception):
@@ -154,7 +156,7 @@ class Writer:
                     except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.DeadlockDetected, ValueError):
                         self._one_by_one(connection, batch)
                 break
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except AWAY as error:
                 if self._closing.is_set():
                     # The process leaves, and what it had will be done again, or asked about: no run ends by this.
                     self._give_up(batch, error)
@@ -166,7 +168,7 @@ class Writer:
             except Exception as error:  # a fault of ours must not leave runs waiting for ever
                 log.exception("the journal's writer failed")
                 self._drop()
-                self._fail(batch, error)
+                self._fail(batch, JournalError(f"{type(error).__name__}: {error}"))
                 break
         self._answer(batch)
         self._tell(batch)
@@ -205,7 +207,7 @@ class Writer:
     @staticmethod
     def _fail(batch: Iterable[Entry], error: BaseException) -> None:
         for entry in batch:
-            entry.error = entry.error or JournalError(f"{type(error).__name__}: {error}")
+            entry.error = entry.error or error
 
     @staticmethod
     def _answer(batch: Sequence[Entry]) -> None:
