@@ -21,6 +21,13 @@ NAMES = (
     "after_decision_recorded",  # the decision is in the journal, the team does not have it
     "before_finish",  # the team is done, the run is not
 )
+# Around the engine, in what hosts it, and wherever a run is made ready.
+AROUND = (
+    "after_claim",  # the lease is taken, nothing else has happened
+    "before_let_go",  # the turn is over; the run's row does not know
+    "after_let_go",  # the run is parked, given back or ended; nobody has heard of it
+    "before_wake_up",  # the run is ready, and no worker has been told
+)
 
 _hook: Callable[[str], None] | None = None
 
@@ -40,8 +47,8 @@ def arm(hook: Callable[[str], None] | None) -> None:
 def killer(spec: str) -> Callable[[str], None]:
     """A hook for ``name`` or ``name:count``. Raises ValueError when there is no such point."""
     name, _, count = spec.partition(":")
-    if name not in NAMES:
-        raise ValueError(f"no failpoint {name!r}; there are {', '.join(NAMES)}")
+    if name not in NAMES + AROUND:
+        raise ValueError(f"no failpoint {name!r}; there are {', '.join(NAMES + AROUND)}")
     left = int(count or 1)
 
     def kill(point: str) -> None:

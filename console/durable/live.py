@@ -227,8 +227,7 @@ class Driver:
         if cause == IN_DOUBT:
             hit("before_decision_recorded")
         await self._book.rewrite(step)
-        if cause == IN_DOUBT:
-            hit("after_decision_recorded")
+        hit("after_decision_recorded" if cause == IN_DOUBT else "after_intent")
         await self._execute(pending, step, cause)
 
     async def _execute(self, pending: Pending, step: Step, again: str = "") -> None:

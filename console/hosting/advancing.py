@@ -22,6 +22,7 @@ from console.agents.clients import Clients
 from console.agents.team import run_team
 from console.durable import engine
 from console.durable.errors import Fenced
+from console.durable.failpoints import hit
 from console.durable.run import Run as EngineRun
 from console.durable.steps import Decision, Finished, Json, Lost, Outcome, Step, Stopped, Suspended
 from console.hosting import lending
@@ -183,6 +184,7 @@ class Turn:
             if broken_off:
                 await self._means.database.run(_charge, self._claimed.run, self.token, broken_off)
             return
+        hit("before_let_go")
         clock = self._claimed.clock
         ended = await self._means.database.run(
             _write_outcome,
@@ -194,6 +196,7 @@ class Turn:
             clock(),
             broken_off,
         )
+        hit("after_let_go")
         if not ended:
             log.info("run %s was taken over, or ended by a person", self.run_id)
 
@@ -201,7 +204,10 @@ class Turn:
 async def claim(means: Means, run_id: str) -> Turn | None:
     """Claim a run; None when it is not there to be claimed: somebody has it, it waits, or it is over."""
     claimed = await means.database.run(_claim, run_id, means.name)
-    return None if claimed is None else Turn(means, claimed)
+    if claimed is None:
+        return None
+    hit("after_claim")
+    return Turn(means, claimed)
 
 
 def _claim(run_id: str, owner: str) -> Claimed | None:

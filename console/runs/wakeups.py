@@ -14,6 +14,7 @@ from django.db import transaction
 
 from console import queues
 from console.celery import app
+from console.durable.failpoints import hit
 from console.runs import feed
 from console.tenants.models import Tenant
 from console.workflows.models import Workflow
@@ -54,7 +55,12 @@ def send(run_id: UUID | str, *, resume: bool, queue: str = "") -> bool:
 
 def send_on_commit(run_id: UUID | str, *, resume: bool, queue: str = "") -> None:
     """The same once the caller's transaction has committed."""
-    transaction.on_commit(lambda: send(run_id, resume=resume, queue=queue), robust=True)
+
+    def tell() -> None:
+        hit("before_wake_up")
+        send(run_id, resume=resume, queue=queue)
+
+    transaction.on_commit(tell, robust=True)
 
 
 def waiting(queue: str) -> int:

@@ -22,8 +22,8 @@ TIMEOUT = timedelta(seconds=0.5)  # of the tool: how long an interrupted call ma
 
 
 def body_of(**script: Any) -> dict[str, Any]:
-    """A revision's body for the scripted team. Keys: turns, tool (safety), gate, question, sleep, hold, stop, chunks,
-    exits (model or tool: its call ends the process), blocks (the tool blocks the loop until HELD)."""
+    """A revision's body for the scripted team. Keys: turns, tool (safety), beside (calls at once), gate, question, sleep,
+    hold, stop, chunks, exits (model or tool: its call ends the process), blocks (the tool blocks the loop until HELD)."""
     return {"team": {"script": script}}
 
 
@@ -60,32 +60,37 @@ async def team(
         say("agent", said.value)
         safety = Safety(script.get("tool", "neither"))
 
-        async def tool(call: Call, turn: int = turn) -> Done:
-            note(f"{run.run_id} tool {turn} {call.key}")
-            if script.get("exits") == "tool":
-                os._exit(7)
-            while script.get("blocks") and not HELD.wait(0.01):
-                pass
-            return Done({"did": turn})
-
         shown = {
             "arguments": {"turn": turn},
             "safety": str(safety),
             "approval": "require" if script.get("gate") else "allow",
         }
-        gate = Gate("tool", shown, "agent", "pay", {"turn": turn})
-        done = await run.effect(
-            "agent/tools",
-            kind=Kind.TOOL,
-            request={"turn": turn},
-            body=tool,
-            safety=safety,
-            name="pay",
-            agent="agent",
-            gate=gate,
-            timeout=TIMEOUT,
-        )
-        say("agent", f"{done.value}")
+
+        async def pay(scope: str, turn: int = turn, safety: Safety = safety, shown: Any = shown) -> Any:
+            async def tool(call: Call) -> Done:
+                note(f"{run.run_id} tool {turn} {call.key}")
+                if script.get("exits") == "tool":
+                    os._exit(7)
+                while script.get("blocks") and not HELD.wait(0.01):
+                    pass
+                return Done({"did": turn})
+
+            done = await run.effect(
+                scope,
+                kind=Kind.TOOL,
+                request={"turn": turn},
+                body=tool,
+                safety=safety,
+                name="pay",
+                agent="agent",
+                gate=Gate("tool", shown, "agent", "pay", {"turn": turn}),
+                timeout=TIMEOUT,
+            )
+            return done.value
+
+        scopes = ["agent/tools", "agent/more tools"][: script.get("beside", 1)]
+        for paid in await asyncio.gather(*(pay(scope) for scope in scopes)):
+            say("agent", f"{paid}")
     if script.get("question"):
         answer = await run.gate("agent/question", Gate("question", {"question": "Really?"}, "agent"))
         say("user", answer.answer or "")
