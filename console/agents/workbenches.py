@@ -105,7 +105,7 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
             await self._room.run.stop("tool_error", f"{name}: {type(error).__name__}: {clip(words(error), 300)}")
             raise
         await self._learn(who, settled.failed)
-        if settled.decision is not None and settled.decision.verdict not in ("allow", "approve"):
+        if settled.by or (settled.decision is not None and settled.decision.verdict not in ("allow", "approve")):
             room.spoken = True  # the team is told what a person said
         return settled
 
@@ -188,6 +188,11 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
 
     def _result(self, name: str, given: Json, settled: Settled) -> ToolResult:
         decision = settled.decision
+        if settled.by:  # not the tool's word: theirs
+            said = (
+                f"The tool gave no answer. A person looked, and says that it was done: {quote(as_text(settled.value))}"
+            )
+            return answer(name, said, False)
         if decision is None or decision.verdict in ("allow", "approve"):
             return answer(name, as_text(settled.value), settled.failed)
         if decision.verdict in ("reject", "deny"):

@@ -10,6 +10,7 @@ Read it in this order:
 ``loop``        an event loop that knows exactly when a run has settled
 ``run``         what a team sees of its run (effect, gate, now, stop), and the replay of the record
 ``live``        effects and gates that are not in the record: done, recorded, queued for the team; doubt
+``doubt``       effects of which nobody knows whether they happened
 ``bodies``      one execution of an effect, and what can become of it
 ``book``        the journal as ``live`` writes it: one write at a time
 ``engine``      ``advance``: one worker's turn with a run; teardown; Handle, another's hand on it

@@ -64,8 +64,13 @@ class Book:
 
     async def rewrite(self, step: Step) -> None:
         """Write what has changed about an open step: it is in doubt, or begun anew. Raises Fenced."""
-        async with self._writing:
-            await self._journal.settle(step)
+        try:
+            async with self._writing:
+                await self._journal.settle(step)
+        except Fenced:
+            if step.status is Status.IN_DOUBT:
+                await self._journal.keep_late(step)  # that no answer came says something, too
+            raise
         if self._observer is None:
             return
         if step.status is Status.IN_DOUBT:

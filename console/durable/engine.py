@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from .book import Book
 from .errors import EffectFailed, Fenced
 from .failpoints import hit
-from .live import Driver
+from .live import Driver, wake
 from .loop import TRACKED, Loop
 from .run import Run, describe
 from .steps import Finished, Gates, Journal, Json, Kind, Lost, Observer, Outcome, Stopped, Suspended
@@ -30,7 +30,10 @@ class Handle:
 
     def suspend(self) -> None:
         """Let go now: the process shuts down. Effects that are not read-only get the grace to finish."""
-        self._end(Suspended(shutdown=True))
+        if self._run is not None and self._run.closed:
+            self._run.driver.hasten()
+        else:
+            self._end(Suspended(shutdown=True))
 
     def cancel(self) -> None:
         """End the run: somebody cancelled it."""
@@ -81,7 +84,9 @@ async def advance(
     ``main`` runs in an empty context, so that nothing of the caller's flows into it. ``started_at`` is when the run
     first began, the zero of its clock; without it, the first record's start. ``model_timeout`` and ``tool_timeout``
     hold for effects that have none of their own; ``grace`` is what effects in flight that are not read-only get to
-    finish when the run lets go; ``stall`` is how long the team may wait for something that is no effect.
+    finish when the run lets go; ``stall`` is how long the team may wait for something that is no effect. A run that
+    was lost (somebody else has it, or a person ended it) gives such effects all of their own time: nobody waits for
+    this turn, and what came of them is evidence.
 
     Returns with every task of the run done. Raises what journal, gates, clock or observer raise, other than Fenced
     (which is ``Lost``); the run can be advanced again then. Raises TypeError on a loop that is no ``Loop``.
@@ -98,7 +103,7 @@ async def advance(
     last = max((max(step.seq, step.settled or 0) for step in steps), default=0)
     book = Book(journal, clock, observer, last)
     chunk = None if observer is None else observer.chunk
-    run.driver = Driver(run, book, gates, clock, chunk, stall.total_seconds())
+    run.driver = Driver(run, book, gates, clock, chunk, stall.total_seconds(), grace.total_seconds())
     context = contextvars.Context()
     context.run(TRACKED.set, run)
     run.main = loop.create_task(_call(main, run), context=context)
@@ -109,14 +114,16 @@ async def advance(
     try:
         outcome = await run.outcome
         allowed = grace.total_seconds()
+        if isinstance(outcome, Lost):
+            allowed = max(allowed, run.driver.longest())
     except Exception:
         allowed = grace.total_seconds()
         raise
     finally:
         run.closed = True
+        await _tear_down(run, allowed)
         if handle is not None:
             handle._bind(None)
-        await _tear_down(run, allowed)
         run.release()
     if isinstance(outcome, Finished | Stopped):
         hit("before_finish")
@@ -169,16 +176,11 @@ async def _cancel_team(run: Run) -> None:
         # something outside the run to end.
         settled: asyncio.Future[None] = loop.create_future()
         run.torn = settled
-        timer = loop.call_later(0.02, _wake, settled)
+        timer = loop.call_later(0.02, wake, settled)
         await settled
         timer.cancel()
     names = [task.get_name() for task in run.tasks if not task.done()]
     log.error("run %s: tasks that will not end: %s", run.run_id, names)
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _retrieve(task: asyncio.Task[object]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
+from . import doubt
 from .bodies import Call, attempt
 from .book import Book
 from .digest import digest as digest_of
@@ -43,8 +44,8 @@ class Driver:
     """The live side of one advance."""
 
     __slots__ = (
-        "_book", "_chunk", "_clock", "_consulted", "_cooling", "_gates", "_idle", "_parked", "_poked", "_run",
-        "_stall", "_stalled", "flight",
+        "_book", "_chunk", "_clock", "_consulted", "_cooling", "_gates", "_grace", "_hurried", "_idle", "_parked",
+        "_poked", "_run", "_stall", "_stalled", "flight",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Driver:
         clock: Callable[[], datetime],
         chunk: Callable[[str, int, int, str], None] | None,
         stall: float,
+        grace: float,
     ) -> None:
         self._run = run
         self._book = book
@@ -67,6 +69,8 @@ class Driver:
         self._consulted = False  # asked for decisions, and nothing has happened since
         self._stall = stall
         self._stalled: asyncio.TimerHandle | None = None
+        self._grace = grace
+        self._hurried = False  # the process leaves: nothing gets more than the grace any more
         self._idle: asyncio.Future[None] | None = None  # set by whoever waits for the flight to be over
         self.flight: dict[asyncio.Task[None], Pending | None] = {}  # None: a consultation
 
@@ -80,8 +84,8 @@ class Driver:
             self._reopen(pending, step, step.verdict)
         elif step is None and review is not None and review.settled is None:
             self._reopen(pending, review, review.verdict)
-        elif step is not None and step.status is Status.IN_DOUBT:
-            self._park(pending, self._doubt(pending, step))
+        elif step is not None and step.status is Status.IN_DOUBT and doubt.asked_about(step):
+            self._park(pending, doubt.question(step, pending.gate, pending.decision))
             self._poked = True
         elif step is not None:
             self._cooling.append(pending)  # looked at when the run has settled
@@ -123,9 +127,21 @@ class Driver:
             if pending is not None and pending.interruptible:
                 task.cancel()
 
-    async def land(self, grace: float) -> None:
-        """Wait until nothing is in flight: ``grace`` seconds, then with cancellations."""
-        await self._wait(grace)
+    def longest(self) -> float:
+        """Seconds that what is in flight, and is more than reading, may take by its own timeouts."""
+        held = (pending for pending in self.flight.values() if pending is not None and not pending.interruptible)
+        return max((pending.timeout.total_seconds() for pending in held), default=0.0)
+
+    def hasten(self) -> None:
+        """What is still in flight of a run that is over gets the grace from now on, and no more."""
+        self._hurried = True
+        idle = self._idle
+        if idle is not None:
+            self._run.loop.call_later(self._grace, wake, idle)
+
+    async def land(self, seconds: float) -> None:
+        """Wait until nothing is in flight: at most so many ``seconds``, then with cancellations."""
+        await self._wait(min(seconds, self._grace) if self._hurried else seconds)
         for _ in range(3):  # a body may swallow one
             for task in list(self.flight):
                 task.cancel()
@@ -166,7 +182,9 @@ class Driver:
                 continue
             self._cooling.remove(pending)
             again = step.safety is Safety.IDEMPOTENT
-            self._start(self._again(pending, "worker_lost") if again else self._doubtful(pending), pending)
+            self._start(
+                self._again(pending, "worker_lost") if again else self._doubtful(pending, doubt.UNHEARD), pending
+            )
         quiet = not self.flight
         if self._parked and (self._poked or (quiet and not self._consulted)):
             if not any(pending is None for pending in self.flight.values()):  # one consultation at a time
@@ -222,7 +240,7 @@ class Driver:
             {"started_at": step.started_at.isoformat(), "ended_at": now.isoformat(), "cause": cause, **told},
         ]
         step.started_at = now
-        step.status = Status.INTENT
+        step.status, step.error = Status.INTENT, None
         pending.interruptible = False
         if cause == IN_DOUBT:
             hit("before_decision_recorded")
@@ -253,7 +271,7 @@ class Driver:
         if tried.done is not None:
             await self._close(pending, step, Status.FAILED if tried.done.failed else Status.DONE, tried.done.value)
         elif tried.unknown and step.safety is Safety.NEITHER:
-            await self._doubtful(pending)
+            await self._doubtful(pending, tried.error)
         else:
             await self._close(pending, step, Status.FAILED, error=tried.error)
 
@@ -358,21 +376,13 @@ class Driver:
 
     # Doubt
 
-    def _doubt(self, pending: Pending, step: Step) -> Ask:
-        # Doubt about the same effect may come up again: each time is a request of its own.
-        times = sum(1 for attempt in step.attempts if attempt.get("cause") == IN_DOUBT)
-        scope = f"{step.scope}/doubt" if not times else f"{step.scope}/doubt/{times + 1}"
-        gate = pending.gate
-        request = step.request if gate is None else gate.request
-        return Ask(scope, step.n, IN_DOUBT, step.digest, request, step.agent, step.name, decision=pending.decision)
-
-    async def _doubtful(self, pending: Pending) -> None:
-        """Nobody here can know whether it happened: ask a person."""
+    async def _doubtful(self, pending: Pending, error: Json) -> None:
+        """Nobody here can know whether it happened: ask a person. ``error`` says how it came to that."""
         step = pending.own
         assert step is not None  # noqa: S101
-        step.status = Status.IN_DOUBT
+        step.status, step.error = Status.IN_DOUBT, error
         await self._book.rewrite(step)
-        ask = self._doubt(pending, step)
+        ask = doubt.question(step, pending.gate, pending.decision)
         if not self._book.ending:
             await self._announce(pending, ask)
         self._park(pending, ask)
@@ -380,14 +390,14 @@ class Driver:
     async def _resolve(self, pending: Pending, step: Step, decision: Decision) -> None:
         ask = pending.ask
         assert ask is not None  # noqa: S101
-        told = {"answer": decision.answer, "by": decision.by, "request": decision.request}
-        if decision.verdict == "respond" and decision.answer == "did not happen":
+        told = doubt.told(decision)
+        if decision.verdict == "respond" and decision.answer == doubt.DID_NOT:
             del self._parked[ask.scope, ask.n]
             self._start(self._again(pending, IN_DOUBT, **told), pending)
             return
         now = self._clock().isoformat()
         attempt = {"started_at": step.started_at.isoformat(), "ended_at": now, "cause": IN_DOUBT, **told}
-        if decision.verdict == "respond" and decision.answer == "happened":
+        if decision.verdict == "respond" and decision.answer == doubt.HAPPENED:
             result, error, status = decision.result, None, Status.DONE
         elif decision.verdict in ENDS:
             result, status = None, Status.FAILED
@@ -400,3 +410,9 @@ class Driver:
         hit("before_decision_recorded")
         await self._close(pending, step, status, result, error)
         hit("after_decision_recorded")
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """Have whoever waits for ``future`` go on."""
+    if not future.done():
+        future.set_result(None)

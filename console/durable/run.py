@@ -37,6 +37,7 @@ class Settled:
     value: Json
     decision: Decision | None = None
     failed: bool = False  # recorded as failed; value is the error result for the team
+    by: str = ""  # who said that it happened, and what came of it, where nobody else could know
 
 
 @dataclass(slots=True, eq=False)
@@ -254,7 +255,7 @@ class Run(Tracked):
             else:
                 self._answer(pending, Settled(None, decision))
         elif step.status is Status.DONE:
-            self._answer(pending, Settled(step.result, pending.decision))
+            self._answer(pending, Settled(step.result, pending.decision, by=_teller(step)))
         elif step.error is None:
             self._answer(pending, Settled(step.result, pending.decision, failed=True))
         elif step.error.get("type") == DENIED:
@@ -304,7 +305,7 @@ class Run(Tracked):
         return next((step for step in steps if (step.scope, step.n) not in self._asked), None)
 
     def diverge(self, step: Step, why: str) -> None:
-        self.end(Stopped("divergence", f"{step.scope}#{step.n} {why}", (step.scope, step.n)))
+        self.end(Stopped("divergence", f"Step {step.seq}, {in_words(step)}, {why}.", (step.scope, step.n)))
 
     def end(self, outcome: Outcome) -> None:
         """The run is over, for good or for now; the first word counts. Nothing of the team gets further."""
@@ -332,6 +333,22 @@ class Run(Tracked):
 
 DENIED = "Denied"  # error type of an effect that was approved, and refused by the rules of the day at dispatch
 IN_DOUBT = "in_doubt"  # cause of an attempt about which a person was asked
+
+
+def in_words(step: Step) -> str:
+    """Which step it is: who did what, and where it stands among its like."""
+    what = {Kind.MODEL: "a model call", Kind.TOOL: "a tool call", Kind.REVIEW: "a review"}.get(
+        step.kind, f"a {step.kind}"
+    )
+    name = f" of {step.name}" if step.name else ""
+    agent = f" by {step.agent}" if step.agent else ""
+    return f"{what}{name}{agent} ({step.scope}#{step.n})"
+
+
+def _teller(step: Step) -> str:
+    """Who said what came of an effect in doubt. Journals of old do not say that the team was told, as it was not."""
+    last = step.attempts[-1] if step.attempts else {}
+    return str(last.get("by") or "A person") if last.get("told") and last.get("cause") == IN_DOUBT else ""
 
 
 def describe(error: Json) -> str:

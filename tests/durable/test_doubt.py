@@ -18,6 +18,7 @@ from console.durable import (
     Kind,
     Loop,
     Lost,
+    OutcomeUnknown,
     Run,
     Safety,
     Status,
@@ -310,3 +311,109 @@ def test_an_allowed_effect_in_doubt_is_not_judged_again() -> None:
     lab.clock.forward(minutes=2)
     assert isinstance(lab.advance(), Suspended)
     assert not lab.gates.judged and Kind.REVIEW not in {step.kind for step in lab.record}
+
+
+def test_a_lost_run_gives_a_payment_its_own_time_and_keeps_what_came_of_it() -> None:
+    """Somebody cancelled the run while the bank was thinking: nobody waits for this worker, but the answer is evidence."""
+    answered = asyncio.Event()
+
+    async def body(call: Any) -> Done:
+        lab.store.claim()
+        lab.handle.lose()
+        await answered.wait()
+        return Done("paid")
+
+    async def bank() -> Any:
+        turn = asyncio.create_task(lab.turn(grace=timedelta(0)))
+        while not lab.handle._run or not lab.handle._run.closed:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)  # far longer than the grace
+        assert not turn.done()
+        answered.set()
+        return await turn
+
+    lab = Lab(lambda run: pay(run, lab.world, "pay", gated=False, timeout=MINUTE, body=body))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(bank()) == Lost()
+    assert [(step.status, step.result) for step in lab.store.late] == [(Status.DONE, "paid")]
+
+
+def test_a_process_that_leaves_cuts_that_short() -> None:
+    async def body(call: Any) -> Done:
+        lab.store.claim()
+        lab.handle.lose()
+        return await hang(call)
+
+    async def leave() -> Any:
+        turn = asyncio.create_task(lab.turn(grace=timedelta(0)))
+        while not lab.handle._run or not lab.handle._run.closed:
+            await asyncio.sleep(0)
+        lab.handle.suspend()
+        return await turn
+
+    lab = Lab(lambda run: pay(run, lab.world, "pay", gated=False, timeout=MINUTE, body=body))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(leave()) == Lost()
+    assert lab.store.late == [] and not lab.left
+
+
+def test_a_timeout_under_a_stale_token_is_evidence_too() -> None:
+    async def body(call: Any) -> Done:
+        lab.store.claim()
+        raise OutcomeUnknown("the line broke")
+
+    lab = Lab(lambda run: pay(run, lab.world, "pay", gated=False, body=body))
+    assert lab.advance() == Lost()
+    (late,) = lab.store.late
+    assert late.status is Status.IN_DOUBT and late.error["message"] == "the line broke"
+
+
+def test_why_it_is_in_doubt_is_recorded_and_the_team_hears_whose_word_it_is() -> None:
+    async def body(call: Any) -> Done:
+        raise OutcomeUnknown("the line broke")
+
+    async def main(run: Run) -> Json:
+        settled = await pay(run, lab.world, "pay", gated=False, body=body)
+        return [settled.value, settled.by]
+
+    lab = Lab(main)
+    outcome = lab.advance()
+    (step,) = lab.record
+    assert step.status is Status.IN_DOUBT and step.error["message"] == "the line broke"
+    lab.approve(outcome, "respond", answer="happened", result="RF-1", by="Rita")
+    assert lab.advance() == Finished(["RF-1", "Rita"])
+    (step,) = lab.record
+    assert step.error is None and step.attempts[-1]["told"]
+    assert lab.advance() == Finished(["RF-1", "Rita"])
+
+
+@pytest.mark.parametrize("safety", [Safety.NEITHER, Safety.IDEMPOTENT])
+def test_a_call_kept_from_a_run_that_ended_meanwhile_gets_its_time_before_anybody_is_asked(safety: Safety) -> None:
+    """The old worker may still be waiting for the bank's answer when the retry begins."""
+
+    async def main(run: Run) -> Json:
+        return (await pay(run, lab.world, "pay", gated=False, safety=safety, timeout=MINUTE)).value
+
+    lab = Lab(main)
+    with asyncio.Runner(loop_factory=Loop) as runner:
+
+        async def cut() -> Any:
+            turn = asyncio.create_task(lab.turn(journal=lab.store.claim()))
+            while not lab.record:
+                await asyncio.sleep(0)
+            lab.handle.suspend()
+            return await turn
+
+        lab.world.latency = lambda: asyncio.sleep(60)  # type: ignore[method-assign]
+        runner.run(cut())
+    del lab.world.latency
+    (step,) = lab.store.steps.values()
+    step.status, step.inherited = Status.IN_DOUBT, True
+    outcome = lab.advance()
+    assert isinstance(outcome, Suspended) and not outcome.parked and outcome.wake_after
+    lab.clock.forward(minutes=2)
+    outcome = lab.advance()
+    if safety is Safety.IDEMPOTENT:
+        assert isinstance(outcome, Finished) and not lab.gates.announced
+    else:
+        assert isinstance(outcome, Suspended) and [ask.kind for ask in outcome.parked] == ["in_doubt"]
