@@ -15,7 +15,7 @@ from approvals.actions import comments
 from approvals.filters import narrow
 from approvals.models import ApprovalRequest, Calendar, StandingApproval
 from console import paging
-from console.runs.api import RunOut, clean, run_out
+from console.runs.api import RunOut, clean, run_in_full
 from console.runs.models import Run
 from console.tenants import access, groups
 from console.tenants.access import actor_of
@@ -29,7 +29,10 @@ RequestState = Literal["", "pending", "decided", "expired", "moot"]
 
 
 class DecisionIn(Schema):
-    """A verdict, and what goes with it. ``digest``: of the arguments that were looked at; checked when given."""
+    """A verdict, and what goes with it. ``digest``: of the arguments that were looked at; checked when given.
+
+    ``despite_evidence``: a call in doubt "did not happen", although what came in late says that it was done.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,6 +42,7 @@ class DecisionIn(Schema):
     answer: str | None = None
     result: Json = None
     digest: str | None = None
+    despite_evidence: bool = False
 
 
 class VoteOut(Schema):
@@ -271,6 +275,7 @@ def post_decision(request: HttpRequest, request_id: str, body: DecisionIn) -> An
         answer=body.answer,
         result=body.result,
         digest=body.digest,
+        despite_evidence=body.despite_evidence,
     )
     return Status(201, reading.many([decided])[0])
 
@@ -343,4 +348,4 @@ def put_calendar(request: HttpRequest, body: CalendarIn) -> Any:
 @router.post("/runs/{run_id}/cancel", response=RunOut, summary="End a run", tags=["runs"])
 def cancel_run(request: HttpRequest, run_id: str) -> Any:
     actor = actor_of(request)
-    return run_out(actions.cancel_run(actor, access.get(_RUN, actor, pk=run_id)))
+    return run_in_full(actions.cancel_run(actor, access.get(_RUN, actor, pk=run_id)))

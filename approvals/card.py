@@ -9,7 +9,19 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import audience, changed, evidence, fields, handling, listing, mails, precedents, reading, shapes
+from approvals import (
+    audience,
+    changed,
+    evidence,
+    fields,
+    handling,
+    in_doubt,
+    listing,
+    mails,
+    precedents,
+    reading,
+    shapes,
+)
 from approvals.actions import comments
 from approvals.actions.requests import vote_contents
 from approvals.arguments import first_fault
@@ -67,6 +79,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "text": text,
         "said": shapes.folded(text, oddities(text)),
         "evidence": exact(content["evidence"]) if content.get("evidence") else "",
+        "known": in_doubt.known(row) if row.kind == "in_doubt" else None,
         "digest": shown["digest"],
         "decision": _decision(shown),
         "conversation": evidence.retell(conversation(actor, row)),

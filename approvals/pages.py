@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from approvals import actions, fields, listing
+from approvals import actions, fields, in_doubt, listing
 from approvals.card import card as card_of
 from approvals.card import mark
 from approvals.errors import AlreadyVoted, Changed, Claimed, Invalid, TooLate
@@ -70,7 +70,7 @@ def decide(request: HttpRequest, request_id: UUID) -> HttpResponse:
         edit = ("json" if typed.get("form") == "json" else "1") if verdict == "edit" else ""
         card = card_of(actor, row, typed.dict(), edit)
         mark(card, fault.field, fault.message)
-        return show(request, actor, card, 422, problem=f"{fault.field.capitalize()} {fault.message}")
+        return show(request, actor, card, 422, problem=_problem(fault))
     if request.headers.get("HX-Request"):
         return show(request, actor, card_of(actor, access.get(CARD, actor, pk=request_id)))
     return redirect("queue-item", request_id)
@@ -87,6 +87,13 @@ def seen(request: HttpRequest, request_id: UUID) -> HttpResponse:
     return HttpResponse(status=204)
 
 
+def _problem(fault: Invalid) -> str:
+    """What is wrong, as the card says it."""
+    if fault.field == "despite_evidence":
+        return "By what came in late, it was done. Read it below; if you are sure that it was not, say so beside the button."
+    return f"{fault.field.capitalize()} {fault.message}"
+
+
 def _said(row: ApprovalRequest, verdict: str, typed: Any) -> dict[str, Any]:
     """What goes with a verdict, read from the form. Raises Invalid."""
     if verdict == "edit" and row.kind == "tool":
@@ -95,7 +102,11 @@ def _said(row: ApprovalRequest, verdict: str, typed: Any) -> dict[str, Any]:
         shown = many([row])[0]
         return {"arguments": fields.read(shown["content"].get("schema"), shown["arguments"], typed)}
     if verdict == "respond" and row.kind == "in_doubt":
-        return {"answer": typed.get("answer"), "result": typed.get("result") or None}
+        return {
+            "answer": typed.get("answer"),
+            "result": in_doubt.read_result(typed.get("result", "")),
+            "despite_evidence": typed.get("despite_evidence") == "1",
+        }
     return {"answer": typed.get("answer")} if verdict in ("edit", "respond") else {}
 
 

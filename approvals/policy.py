@@ -167,7 +167,7 @@ _NOT_A_CALL = {
     "question": "{agent} asks a person.",
     "final": "The result is reviewed by a person before it counts.",
     "message": "Oversight is ALWAYS: a person reads each message before the others do.",
-    "in_doubt": "The worker was lost during this call: nobody knows whether it happened.",
+    "in_doubt": "No outcome of this call was recorded, so nobody knows whether it happened.",
 }
 
 

@@ -14,7 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 from approvals import actions, listing
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest
-from console.runs import forks, retries, waterfall
+from console.durable import SCHEMA_VERSION
+from console.runs import effects, forks, retries, waterfall
 from console.runs.actions import Refused, status_payload
 from console.runs.feed import run_topic
 from console.runs.models import TERMINAL, FeedEvent, FeedTopic, Run, Step
@@ -46,8 +47,12 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "steps": page[:STEPS],
         "more_steps": f"?steps={page[STEPS - 1].seq}#journal" if len(page) > STEPS else "",
         "requests": listing.items(asked),
+        "too_new": row.status == "queued" and row.journal_version > SCHEMA_VERSION,
+        **_done_to_the_world(row, steps),
         "retries": _retries(steps),
-        "fall": waterfall.chart(steps, row.started_at or row.created_at, timezone.now(), waterfall.decided_by(asked)),
+        "fall": waterfall.chart(
+            steps, row.started_at or row.created_at, row.ended_at or timezone.now(), waterfall.decided_by(asked)
+        ),
         "input": crypto.unseal_json(row.tenant_id, "run.input", bytes(row.sealed_input)),
         "result": crypto.unseal_json(row.tenant_id, "run.result", bytes(row.sealed_result))
         if row.sealed_result
@@ -75,6 +80,22 @@ def _again(actor: Actor, row: Run) -> list[Run]:
     """The runs that were made of this one, oldest first."""
     rows = access.all(Run, actor).filter(Q(retry_of=row) | Q(fork_of=row)).order_by("created_at", "id")
     return list(rows.only("status", "stop_reason", "retry_of", "fork_of", "forked_at", "fork_edited")[:AGAIN])
+
+
+def _fall(row: Run, steps: list[Step], asked: list[ApprovalRequest]) -> waterfall.Chart:
+    """Where the time went; what a run that is over left open ends with it."""
+    until = row.ended_at or timezone.now()
+    return waterfall.chart(steps, row.started_at or row.created_at, until, waterfall.decided_by(asked))
+
+
+def _done_to_the_world(row: Run, steps: list[Step]) -> dict[str, Any]:
+    """Of a run that is over: the effects it had, may have had, and did not have."""
+    if row.ended_at is None:
+        return {}
+    found = effects.ledger(row, steps, over=True)
+    lists = [("maybe", found.maybe), ("done", found.done), ("failed", found.failed), ("not_done", found.not_done)]
+    effects.open_up(row, [effect for _, each in lists for effect in each[: effects.SHOWN]])
+    return {"ledger": found, "ledger_lists": lists}
 
 
 def _requests(actor: Actor, row: Run) -> Any:

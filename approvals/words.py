@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ HAPPENED = "happened"
 DID_NOT = "did not happen"
 MAX_REASON = 4_000  # characters
 MAX_ANSWER = 64_000  # characters
+MAX_RESULT = 256 * 1024  # bytes as JSON: what a tool may return
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,29 @@ def read(
         raise Invalid("result", "a call that did not happen has no result")
     if answer == HAPPENED and kind == "in_doubt" and result is None:
         raise Invalid("result", "is needed: what did the call return, as JSON or as text?")
+    if result is not None and (fault := _unkept(result)):
+        raise Invalid("result", fault)
     return Words(verdict, reason, arguments, answer, result)
 
 
 def allowed_by(kind: str, by_rule: Collection[str]) -> list[str]:
     """The verdicts of a kind that a rule leaves; a rule that names none leaves all."""
     return [each for each in VERDICTS[kind] if not by_rule or each in by_rule]
+
+
+def _unkept(result: Json) -> str | None:
+    """Why a result cannot be kept and told to the team, or None."""
+    try:
+        text = json.dumps(result, allow_nan=False)
+    except (ValueError, TypeError):
+        return "must be JSON: a text, a number, true, false, a list or an object"
+    except RecursionError:
+        return "is nested too deeply"
+    if len(text.encode()) > MAX_RESULT:
+        return f"is longer than {MAX_RESULT // 1024} kB as JSON; say what matters"
+    if isinstance(result, str) and not result.strip():
+        return "is needed: what did the call return, as JSON or as text?"
+    return None
 
 
 def _takes(kind: str, verdict: str) -> tuple[str, ...]:

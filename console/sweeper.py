@@ -12,6 +12,7 @@ from django.db import connection
 from approvals import actions as approvals
 from approvals import canary
 from console import queues
+from console.durable import SCHEMA_VERSION
 from console.runs import actions, feed, smoke, wakeups
 from console.tenants.scopes import system_scope
 from console.workflows import contracts, waivers
@@ -28,12 +29,14 @@ JUMP = 2.0  # seconds by which the database's clock may run ahead of ours, or be
 HOLD = 3.0  # seconds for those who hold leases to renew them by a clock that has jumped
 
 _told: dict[str, float] = {}  # when a full queue was last spoken of
+_NEWER = " newer"  # no name of a queue
 _clock: tuple[datetime, float] | None = None  # what the database's clock and our steady one said in the last sweep
 _held: float = 0.0  # until when, by our steady one, nobody's lease counts as expired
 
 
 def sweep() -> int:
     """Do all of it once; returns how many runs and requests were touched. Call outside any scope."""
+    _tell_newer()
     first = lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + approvals.lapse()
     moved = first + canary.look() + smoke.look() + waivers.expire() + contracts.catch_up()
     _tell()
@@ -54,7 +57,7 @@ def lost_wake_ups() -> int:
     As many of each queue, so that one without a worker holds up no other; and none where they pile up already.
     """
     with system_scope("sweeping: lost wake-ups"), connection.cursor() as cursor:
-        cursor.execute(_FORGOTTEN, [FORGOTTEN, FORGOTTEN, LIMIT])
+        cursor.execute(_FORGOTTEN, [SCHEMA_VERSION, FORGOTTEN, FORGOTTEN, LIMIT])
         found = cursor.fetchall()
     full = {queue for queue in {queue for _, _, queue in found} if _full(queue)}
     for run_id, resume, queue in found:
@@ -118,6 +121,21 @@ def _jumped(now: datetime, steady: float) -> bool:
     return steady < _held
 
 
+def _tell_newer() -> None:
+    """Say once a minute how many runs wait for a worker of a newer version: their journals are not ours to go on with."""
+    if time.monotonic() - _told.get(_NEWER, -MINUTE) < MINUTE:
+        return
+    _told[_NEWER] = time.monotonic()
+    with system_scope("sweeping: journals of a newer version"):
+        held = actions.too_new()
+    if held:
+        log.warning(
+            "%d runs wait for a newer worker: their journals have a later version than the %d that this one knows",
+            held,
+            SCHEMA_VERSION,
+        )
+
+
 def _full(queue: str) -> bool:
     """Whether a queue holds so many messages that more of them would help nobody. Said once a minute."""
     held = wakeups.waiting(queue)
@@ -133,7 +151,8 @@ _FORGOTTEN = f"""
 SELECT id, begun, queue FROM (
     SELECT id, begun, queue, ready_at, ROW_NUMBER() OVER (PARTITION BY queue ORDER BY ready_at) AS place FROM (
         SELECT id, started_at IS NOT NULL AS begun, {wakeups.QUEUE} AS queue, ready_at
-        FROM runs_run WHERE status = 'queued' AND NOT ready_at BETWEEN clock_timestamp() - %s AND clock_timestamp() + %s
+        FROM runs_run WHERE status = 'queued' AND journal_version <= %s
+          AND NOT ready_at BETWEEN clock_timestamp() - %s AND clock_timestamp() + %s
     ) AS forgotten
 ) AS placed WHERE place <= %s ORDER BY ready_at
 """  # noqa: S608  # a text of ours

@@ -235,6 +235,7 @@
     if (words) $("#announce").textContent = words;
   }
 
+  let heard = "";
   document.addEventListener("htmx:wsBeforeMessage", function (event) { cardNews(event.detail.message); });
   document.addEventListener("live:changed", function () {
     tellTimes();
@@ -242,7 +243,11 @@
     recount();
     watch();
     const status = $("#run-status"), actions = $("#run-actions");
-    if (status && actions && actions.dataset.status !== status.dataset.status) {
+    const late = $("#run-late[data-late]"); // what came of a call was heard after the run's end
+    if (late && late.dataset.late !== heard) {
+      heard = late.dataset.late;
+      htmx.trigger(actions, "refresh");
+    } else if (status && actions && actions.dataset.status !== status.dataset.status) {
       actions.dataset.status = status.dataset.status;
       htmx.trigger(actions, "refresh");
     }

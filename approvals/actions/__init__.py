@@ -11,7 +11,7 @@ from approvals.actions.claims import assign, claim, lapse, release
 from approvals.actions.comments import comment
 from approvals.actions.decisions import decide, decided, decisions_for
 from approvals.actions.expiry import expire_due
-from approvals.actions.lifecycle import cancel_run, finish_run
+from approvals.actions.lifecycle import cancel_run, finish_run, heard_late
 from approvals.actions.requests import judge
 from approvals.actions.sightings import saw
 from approvals.actions.standing import grant, revoke
@@ -40,6 +40,7 @@ __all__ = [
     "finish_run",
     "forget_view",
     "grant",
+    "heard_late",
     "judge",
     "lapse",
     "keep_view",

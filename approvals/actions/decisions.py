@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from approvals import agenda, audience, policy, rule_sets
+from approvals import agenda, audience, in_doubt, policy, rule_sets
 from approvals.actions import claims
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import (
@@ -72,12 +72,14 @@ def decide(
     answer: str | None = None,
     result: Json = None,
     digest: str | None = None,
+    despite_evidence: bool = False,
 ) -> ApprovalRequest:
     """Say ``verdict`` to a request, for ``actor``. Returns the request as it stands afterwards.
 
     The last vote that the quorum needs decides it and makes the run ready. An edit voids the votes before it and is
     judged by the rules again; one reject, answer or terminate decides alone; escalate leaves the request pending.
     ``digest`` is that of the arguments that were looked at: if others are on the table by now, nothing is approved.
+    ``despite_evidence``: they have read that a call in doubt was done, and say all the same that it was not.
 
     Raises access.NotFound, access.Forbidden (see audience.require), TooLate, AlreadyVoted, Changed, Claimed, Invalid.
     """
@@ -89,6 +91,9 @@ def decide(
     require_open(request, now)
     words = read(request.kind, verdict, reason, arguments, answer, result, request.verdicts)
     audience.require(actor, request, words.verdict, now)
+    against = in_doubt.contradicted(request, words.answer)
+    if against and not despite_evidence:
+        raise Invalid("despite_evidence", against)
     votes = standing_votes(request)
     table = proposal(request, votes)
     if digest is not None and digest != table.digest:
@@ -116,7 +121,7 @@ def decide(
             tell(request, run, votes)
             return request
         words = _agreed(words, votes)
-    _win(actor, request, run, words, votes, instead_of)
+    _win(actor, request, run, words, votes, {**_for(instead_of), **({"despite_evidence": against} if against else {})})
     return request
 
 
@@ -271,9 +276,9 @@ def _win(
     run: Run,
     words: Words,
     votes: Sequence[Vote],
-    instead_of: Sequence[str] = (),
+    beside: Mapping[str, Json],
 ) -> None:
-    """Settle the request for good and make its run ready, or end it."""
+    """Settle the request for good and make its run ready, or end it. ``beside``: what the audit keeps with it."""
     settle(request, RequestStatus.DECIDED, words, timezone.now(), actor.id, actor.name)
     log.record(
         actor,
@@ -285,7 +290,8 @@ def _win(
         run=str(run.pk),
         kind=request.kind,
         tool=request.tool,
-        **_for(instead_of),
+        **({"answer": words.answer} if request.kind == "in_doubt" else {}),
+        **beside,
     )
     outbox.note(request, run, events.DECIDED, by=actor.name)
     if words.verdict == "terminate":

@@ -8,12 +8,14 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from approvals import in_doubt
 from approvals.actions.requests import lock_run, tell
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest, RequestStatus
 from approvals.notices import events, outbox
 from console.audit import log
 from console.runs import actions as runs
+from console.runs import effects, evidence
 from console.runs.models import TERMINAL, Run, Step
 from console.runs.totals import Totals
 from console.runs.totals import of as totals_of
@@ -65,11 +67,25 @@ def end_locked(run: Run, status: str, stop_reason: str, detail: str) -> None:
 
     Totals are summed from the journal: the worker that may be at work on the run gets no chance to hand them in.
     """
-    used = totals_of(Step.objects.filter(tenant=run.tenant_id, run=run))
-    if not runs.finish(run, None, status, stop_reason, detail, None, used):
+    steps = list(Step.objects.filter(tenant=run.tenant_id, run=run).order_by("seq"))
+    had = effects.ledger(run, steps, over=True).sentence
+    detail = f"{detail} Until then: {had}." if had else detail
+    if not runs.finish(run, None, status, stop_reason, detail, None, totals_of(steps)):
         raise RunOver(run)
     moot(run)
     outbox.note(None, run, events.ENDED, status=str(status), stop_reason=str(stop_reason))
+
+
+def heard_late(run_id: UUID, scope: str, n: int) -> int:
+    """The outcome of a call came in under a stale token, and is kept as evidence: tell whoever is asked about that call,
+    in this run or in one that went on from it. Returns how many requests it concerns. Call inside a scope."""
+    concerned = ApprovalRequest.objects.filter(
+        run__in=evidence.waiting_for(run_id), kind="in_doubt", status=RequestStatus.PENDING, n=n
+    ).select_related("run__workflow")
+    told = [request for request in concerned.order_by("id") if in_doubt.step_scope(request) == scope]
+    for request in told:
+        tell(request, request.run)
+    return len(told)
 
 
 def moot(run: Run) -> int:

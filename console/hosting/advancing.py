@@ -34,7 +34,7 @@ from console.hosting.purse import Purse
 from console.hosting.rehearsal import Rehearsal, StandIn
 from console.hosting.revisions import revision as _revision
 from console.hosting.revisions import today, tools
-from console.hosting.watching import Watcher
+from console.hosting.watching import Watcher, step_payload
 from console.runs import actions, feed, ledger, record, spending, totals
 from console.runs.journal import PostgresJournal
 from console.runs.models import Run
@@ -93,7 +93,9 @@ class Turn:
         self.handle = engine.Handle()
         given = (means.database, claimed.run, claimed.wake, claimed.today, claimed.decided, claimed.rules)
         self.gates = HostGates(*given) if claimed.case is None else StandIn(claimed.case, *given)
-        self.journal = PostgresJournal(means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read)
+        self.journal = PostgresJournal(
+            means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read, means.name, self._heard
+        )
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
         self._timed_out = False
         self._lent: lending.Lent | None = None
@@ -145,6 +147,8 @@ class Turn:
         finally:
             if timer is not None:
                 timer.cancel()
+        if isinstance(outcome, Stopped) and outcome.reason == "divergence":
+            return replace(outcome, detail=outcome.detail + _since(run))
         if self._timed_out and isinstance(outcome, Stopped) and outcome.reason == "cancelled":
             return Stopped("timeout", f"The run worked for more than the {run.deadline_s:g} s that it may.")
         return outcome
@@ -173,6 +177,13 @@ class Turn:
     def _time_out(self) -> None:
         self._timed_out = True
         self.handle.cancel()
+
+    async def _heard(self, step: Step) -> None:
+        log.warning("run %s: what came of %s#%s was heard too late to be recorded", self.run_id, step.scope, step.n)
+        try:
+            await self._means.database.run(_tell_late, self.run_id, step.scope, step.n)
+        except Exception:  # it is kept; only screens that are open now do not hear of it
+            log.exception("run %s: nobody could be told", self.run_id)
 
     async def _read(self) -> list[Step]:
         return self._claimed.steps
@@ -281,6 +292,15 @@ def _charge(run: Run, token: int, broken_off: Decimal) -> None:
         spending.broke_off(run.id, token, broken_off)
 
 
+def _tell_late(run_id: UUID, scope: str, n: int) -> None:
+    with system_scope("a worker has heard late what came of a call"):
+        run = Run.objects.only("tenant_id").get(pk=run_id)
+        for step in record.steps(run_id, payload=False):
+            if (step.scope, step.n) == (scope, n):
+                feed.publish(run.tenant_id, feed.run_topic(run_id), "late", step_payload(step))
+        approvals.heard_late(run_id, scope, n)
+
+
 def _end(outcome: Outcome) -> tuple[StopReason, str, Json]:
     """The stop reason, AutoGen's own words or what happened, and the result."""
     if isinstance(outcome, Finished):
@@ -289,6 +309,14 @@ def _end(outcome: Outcome) -> tuple[StopReason, str, Json]:
     if isinstance(outcome, Stopped):
         return _reason(outcome.reason), outcome.detail, None
     raise TypeError(f"{outcome!r} is no end of a run")
+
+
+def _since(run: Run) -> str:
+    """What has changed since the run began, where that may be why it diverges."""
+    here = actions.autogen_version()
+    if run.autogen_version in ("", here):
+        return ""
+    return f" The run began with AutoGen {run.autogen_version}, and this worker has {here}."
 
 
 def _reason(word: str) -> StopReason:

@@ -23,6 +23,7 @@ from console.tenants.roles import SYSTEM
 log = logging.getLogger(__name__)
 
 EVERY = 1.0  # seconds between two renewals
+LOOK = 0.4  # seconds between two looks at whether somebody ended a run, where no nudge was heard
 HEARTBEAT_TTL = 10  # seconds
 
 
@@ -68,12 +69,17 @@ class LeaseKeeper:
             thread.join(2)
 
     def _renew(self) -> None:
-        while not self._stop.wait(EVERY):
+        renewed = 0.0
+        while not self._stop.wait(LOOK):
             held = self._held()
             if not held:
                 continue
+            now = time.monotonic()
             try:
-                self._renewed(held, self._ask(held))
+                # A look only reads: the nudge that would have said so may be lost, and somebody waits.
+                due = now - renewed >= EVERY - LOOK / 2
+                self._renewed(held, self._ask(held, actions.RENEW if due else actions.LOOK))
+                renewed = now if due else renewed
             except psycopg.Error as error:
                 # While the database is away nobody else can take the runs either.
                 log.warning("leases could not be renewed (%s)", error)
@@ -85,12 +91,12 @@ class LeaseKeeper:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, held: list[tuple[UUID, int]]) -> dict[UUID, tuple[int, bool]]:
+    def _ask(self, held: list[tuple[UUID, int]], sql: str) -> dict[UUID, tuple[int, bool]]:
         if self._connection is None or self._connection.closed:
             self._connection = connect()
         with self._connection.transaction(), self._connection.cursor() as cursor:
             cursor.execute("SELECT set_config('role', %s, true)", [SYSTEM])
-            cursor.execute(actions.RENEW, actions.renew_parameters(held))
+            cursor.execute(sql, actions.renew_parameters(held))
             return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
 
     def _listen(self) -> None:

@@ -22,9 +22,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from console.audit import log as audit
+from console.durable import SCHEMA_VERSION
 from console.runs import admission, feed, forks, inputs, retries, wakeups
 from console.runs.admission import AtLimit
-from console.runs.beginning import begin, create, status_payload
+from console.runs.beginning import autogen_version, begin, create, status_payload
 from console.runs.forks import Repeats
 from console.runs.models import TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
@@ -53,6 +54,8 @@ __all__ = [
     "retry",
     "start",
     "status_payload",
+    "autogen_version",
+    "too_new",
     "wake",
 ]
 
@@ -128,6 +131,7 @@ def retry(actor: Actor, run: Run) -> Run:
     again.topic_source = run.topic_source
     again.metadata = run.metadata
     again.retry_of = run
+    again.autogen_version, again.journal_version = run.autogen_version, run.journal_version  # of what it keeps
     again.save(force_insert=True)
     kept = retries.copy_record(run, again)
     begin(again, wakeups.queue_of(actor.tenant, revision.workflow))
@@ -171,7 +175,8 @@ def fork(
     admission.check(actor.tenant)
     again = create(actor, run.workflow, run.revision, sealed, title)
     again.oversight = forks.oversight(found, again)
-    again.topic_source, again.journal_version = run.topic_source, run.journal_version
+    again.topic_source = run.topic_source
+    again.autogen_version, again.journal_version = run.autogen_version, run.journal_version  # of what it keeps
     again.metadata = run.metadata if metadata is None else dict(metadata)
     again.fork_of, again.forked_at, again.fork_edited = run, from_step, edit
     again.save(force_insert=True)
@@ -186,16 +191,24 @@ def fork(
 
 
 def claim(run_id: UUID | str, owner: str) -> Claim | None:
-    """Take the lease of a queued run, or None when it is not there to be taken. System scope."""
+    """Take the lease of a queued run, or None when it is not there to be taken. System scope.
+
+    A run whose journal is of a newer version than this process knows is left to a newer worker.
+    """
     rows = _update(
         "status = 'running', token = token + 1, lease_until = clock_timestamp() + %s, lease_owner = %s,"
         " leased_at = clock_timestamp(), started_at = COALESCE(started_at, clock_timestamp()),"
         " queue_s = queue_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - ready_at), 0)),"
-        " ready_at = NULL, wake_at = NULL",
-        "id = %s AND status = 'queued'",
-        [timedelta(seconds=LEASE_S), owner[:100], run_id],
+        " ready_at = NULL, wake_at = NULL, journal_version = GREATEST(journal_version, %s)",
+        "id = %s AND status = 'queued' AND journal_version <= %s",
+        [timedelta(seconds=LEASE_S), owner[:100], SCHEMA_VERSION, run_id, SCHEMA_VERSION],
     )
     return Claim(rows[0], rows[0].token, rows[0].wake) if rows else None
+
+
+def too_new() -> int:
+    """How many ready runs have a journal of a later version than this process knows: a newer worker must take them."""
+    return Run.objects.filter(status=RunStatus.QUEUED, journal_version__gt=SCHEMA_VERSION).count()
 
 
 def renew(held: Sequence[tuple[UUID, int]]) -> dict[UUID, tuple[int, bool]]:
@@ -219,8 +232,14 @@ RENEW = f"""
 """  # noqa: S608  # a number of ours
 
 
+LOOK = """
+    SELECT r.id, r.wake, r.cancel_requested FROM runs_run r
+    JOIN unnest(%s::uuid[], %s::bigint[]) AS h(id, token) USING (id, token) WHERE r.status = 'running'
+"""
+
+
 def renew_parameters(held: Sequence[tuple[UUID, int]]) -> list[Any]:
-    """Parameters of RENEW."""
+    """Parameters of RENEW, and of LOOK, which says the same and prolongs nothing."""
     return [[run_id for run_id, _ in held], [token for _, token in held]]
 
 
@@ -310,6 +329,9 @@ def finish(
         token_step=1 if token is None else 0,
     )
     if rows:
+        if rows[0].status != RunStatus.COMPLETED:  # a team that is done has nothing under way
+            with connection.cursor() as cursor:
+                cursor.execute(_LEFT_OPEN, [run_id])
         feed.publish(rows[0].tenant_id, feed.run_topic(run_id), "status", status_payload(rows[0]))
         if token is None:
             transaction.on_commit(lambda: feed.nudge(run_id), robust=True)
@@ -349,6 +371,11 @@ def request_cancel(run: Run | UUID) -> bool:
     return bool(rows)
 
 
+# A call that was begun, and of which nobody will record an outcome any more: it may have happened.
+_LEFT_OPEN = """
+    UPDATE runs_step SET status = 'in_doubt'
+    WHERE run_id = %s AND settled IS NULL AND kind = 'tool' AND status = 'intent'
+"""
 _STOP_WAITING = (
     "waiting_s = waiting_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - waiting_since), 0)),"
     " waiting_since = NULL"

@@ -15,14 +15,15 @@ from pydantic_core import PydanticCustomError
 
 from console import paging
 from console.durable.digest import expand
-from console.durable.steps import Step
-from console.runs import actions, feed, record, topics
-from console.runs.models import Run
+from console.durable.steps import Step as Recorded
+from console.runs import actions, effects, feed, record, topics
+from console.runs.models import Run, Step
 from console.tenants import access, crypto
 from console.tenants.access import actor_of
 from console.tenants.problems import problem
 from console.workflows import subscriptions
 from console.workflows.models import Workflow
+from console.workflows.reasons import StopReason
 
 Json = Any
 router = Router(tags=["runs"])
@@ -103,8 +104,41 @@ class TimingsOut(Schema):
     waiting_s: float
 
 
+class HeardOut(Schema):
+    """What came in too late to be recorded: done, failed, or in_doubt where even then no answer came."""
+
+    status: str
+    at: datetime | None
+    result: Json = None
+    error: Json = None
+
+
+class EffectOut(Schema):
+    """A call that is more than reading, or would have been one. ``why`` says how that is known."""
+
+    seq: int
+    scope: str
+    index: int
+    tool: str
+    agent: str
+    key: str
+    why: str
+    began_at: datetime
+    heard: HeardOut | None
+
+
+class EffectsOut(Schema):
+    """What the run has done to the world."""
+
+    done: list[EffectOut]
+    may_have_happened: list[EffectOut]
+    failed: list[EffectOut]
+    not_done: list[EffectOut]
+
+
 class RunOut(Schema):
-    """``cost`` is US dollars as a decimal text; null when ``unpriced_steps`` of it have no known price.
+    """``cost`` is US dollars as a decimal text; null when ``unpriced_steps`` of it have no known price. ``effects`` are
+    told of one run, and not in lists.
 
     ``smoke_test`` is the id of the test that the run is part of: in it no tool does anything. Lists leave such runs out.
     A run with ``fork_of`` began with the record of that run before its step ``forked_at``; ``fork_edited`` was edited.
@@ -133,6 +167,7 @@ class RunOut(Schema):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    effects: EffectsOut | None = None
 
 
 class RunsOut(Schema):
@@ -205,6 +240,7 @@ def list_runs(
     request: HttpRequest,
     status: RunState = "",
     workflow: str = "",
+    stop_reason: Annotated[StopReason | None, Query()] = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
 ) -> Any:
@@ -213,13 +249,15 @@ def list_runs(
         rows = rows.filter(status=status)
     if workflow:
         rows = rows.filter(workflow__slug=clean(workflow))
+    if stop_reason:
+        rows = rows.filter(stop_reason=str(stop_reason))
     found, after = paging.page(rows, cursor, limit)
     return {"items": [run_out(run) for run in found], "next": after}
 
 
 @router.get("/runs/{run_id}", response=RunOut, summary="One run")
 def get_run(request: HttpRequest, run_id: str) -> Any:
-    return run_out(access.get(_RUN, actor_of(request), pk=run_id))
+    return run_in_full(access.get(_RUN, actor_of(request), pk=run_id))
 
 
 @router.get("/runs/{run_id}/messages", response=MessagesOut, summary="What the team said, in order")
@@ -276,6 +314,13 @@ def check_metadata(metadata: dict[str, Json] | None) -> None:
         raise actions.Invalid("metadata", f"is larger than {MAX_METADATA:,} bytes (8 kB)")
 
 
+def run_in_full(run: Run) -> dict[str, Json]:
+    """A run as the API shows it by itself: with what it has done to the world."""
+    steps = Step.objects.filter(tenant=run.tenant_id, run=run).order_by("seq")
+    found = effects.ledger(run, steps, over=run.ended_at is not None)
+    return {**run_out(run), "effects": effects.as_json(found)}
+
+
 def run_out(run: Run) -> dict[str, Json]:
     """A run as the API shows it; its workflow and revision should be joined already."""
     result = crypto.unseal_json(run.tenant_id, "run.result", run.sealed_result) if run.sealed_result else None
@@ -313,7 +358,7 @@ def run_out(run: Run) -> dict[str, Json]:
     }
 
 
-def step_out(step: Step, full_request: Json) -> dict[str, Json]:
+def step_out(step: Recorded, full_request: Json) -> dict[str, Json]:
     """A step as the API shows it, with its request in full."""
     return {
         "scope": step.scope,

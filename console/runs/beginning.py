@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.metadata import version
 from typing import Any
 
 from django.utils import timezone
 
+from console.durable import SCHEMA_VERSION
 from console.runs import feed, wakeups
 from console.runs.models import Run
 from console.tenants.access import Actor
@@ -31,7 +33,8 @@ def create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: b
         oversight=waived.effective(workflow, body, own),
         contract=workflow.contract if revision.id == workflow.current_id else 0,
         deadline_s=float(limits.size(held["run_timeout"])),
-        autogen_version=_autogen(),
+        autogen_version=autogen_version(),
+        journal_version=SCHEMA_VERSION,
     )
 
 
@@ -41,7 +44,9 @@ def begin(run: Run, queue: str) -> None:
     wakeups.send_on_commit(run.id, resume=False, queue=queue)
 
 
-def _autogen() -> str:
+@functools.cache
+def autogen_version() -> str:
+    """The version of AutoGen in this process."""
     return version("autogen-agentchat")
 
 

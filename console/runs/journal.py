@@ -19,7 +19,8 @@ class PostgresJournal:
     """One run under one token. ``load`` hands out what was read with the claim, or reads it by ``reader``.
 
     It also carries the run's feed: events are written behind, in order with the steps, and are there once ``flush`` has
-    returned. All methods are called on the loop.
+    returned. ``worker`` is whose turn it is; ``late`` hears of evidence that has been kept. All methods are called on
+    the loop.
     """
 
     def __init__(
@@ -29,12 +30,16 @@ class PostgresJournal:
         tenant_id: UUID,
         token: int,
         reader: Callable[[], Awaitable[list[Step]]],
+        worker: str = "",
+        late: Callable[[Step], Awaitable[None]] | None = None,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self.run_id = run_id
         self.tenant_id = tenant_id
         self.token = token
+        self._worker = worker
+        self._late = late
         self.steps: dict[int, Step] = {}  # by seq: all that this journal has seen, for the run's totals
 
     async def load(self) -> list[Step]:
@@ -55,8 +60,11 @@ class PostgresJournal:
         self.steps[step.seq] = step
 
     async def keep_late(self, step: Step) -> None:
-        """Keep an outcome that came under a stale token as evidence, beside the step that was open."""
+        """Keep an outcome that came under a stale token as evidence, beside the step that was open, and say that it is
+        there."""
         await self._write("late", step)
+        if self._late is not None:
+            await self._late(step)
 
     async def flush(self) -> None:
         """Return when everything that was written behind is committed (or its run is fenced)."""
@@ -80,5 +88,6 @@ class PostgresJournal:
     async def _write(self, what: str, step: Step | None) -> None:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._writer.submit(Entry(self.run_id, self.tenant_id, self.token, what, step, loop=loop, future=future))
+        means: dict[str, Any] = {"loop": loop, "future": future, "worker": self._worker}
+        self._writer.submit(Entry(self.run_id, self.tenant_id, self.token, what, step, **means))
         await future

@@ -31,11 +31,12 @@ KEY = 200  # characters of an idempotency key
 
 
 def origin(run: Run) -> UUID:
-    """The run at the beginning of the retries that led to this one: a deed is done once in all of them."""
-    if run.retry_of_id is None:
+    """The run at the beginning of the retries and forks that led to this one: a deed is done once in all of them."""
+    parent = run.retry_of_id or run.fork_of_id
+    if parent is None:
         return run.id
     with connection.cursor() as cursor:
-        cursor.execute(_ORIGIN, [run.retry_of_id])
+        cursor.execute(_ORIGIN, [parent])
         row = cursor.fetchone()
     return run.id if row is None else UUID(str(row[0]))
 
@@ -142,8 +143,9 @@ def _iso(at: datetime) -> str:
 
 _ORIGIN = """
 WITH RECURSIVE before AS (
-    SELECT id, retry_of_id, 1 AS far FROM runs_run WHERE id = %s
-    UNION ALL SELECT r.id, r.retry_of_id, b.far + 1 FROM runs_run r JOIN before b ON r.id = b.retry_of_id WHERE b.far < 1000
+    SELECT id, COALESCE(retry_of_id, fork_of_id) AS parent, 1 AS far FROM runs_run WHERE id = %s
+    UNION ALL SELECT r.id, COALESCE(r.retry_of_id, r.fork_of_id), b.far + 1
+    FROM runs_run r JOIN before b ON r.id = b.parent WHERE b.far < 1000
 ) SELECT id FROM before ORDER BY far DESC LIMIT 1
 """
 _BEGIN = """

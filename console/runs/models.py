@@ -87,6 +87,7 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="run_list"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
+            models.Index(fields=["tenant", "stop_reason", "-created_at", "-id"], name="run_by_reason"),
             models.Index(fields=["ready_at"], name="run_ready", condition=models.Q(status="queued")),
             models.Index(fields=["lease_until"], name="run_leased", condition=models.Q(status="running")),
             models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),
@@ -219,12 +220,16 @@ class Step(models.Model):
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     token = models.BigIntegerField(default=0)
+    worker = models.CharField(
+        max_length=100, blank=True, default="", db_default=""
+    )  # who began it; of what is more than reading
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["run", "scope", "n"], name="step_identity"),
             models.UniqueConstraint(fields=["run", "settled"], name="step_settled"),
         ]
+        indexes = [models.Index(fields=["tenant", "run"], name="step_in_doubt", condition=models.Q(status="in_doubt"))]
 
 
 class StepPayload(models.Model):
@@ -236,7 +241,9 @@ class StepPayload(models.Model):
     seq = models.PositiveIntegerField()
     request = models.BinaryField()
     result = models.BinaryField(null=True)
-    evidence = models.BinaryField(null=True)  # late outcomes under a stale token
+    evidence = models.BinaryField(null=True)  # a late outcome, under a stale token; see evidence.py
+    evidence_began = models.DateTimeField(null=True)  # when the try began that it speaks of
+    evidence_certain = models.BooleanField(default=False, db_default=False)  # it says what came of it
 
 
 class FeedTopic(models.Model):

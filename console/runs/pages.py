@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console import paging
 from console.durable.digest import expand
 from console.runs import actions, crowd, forks, inputs, record
-from console.runs.models import TERMINAL, Run, RunStatus, StepPayload
+from console.runs.models import TERMINAL, Run, RunStatus, Step, StepPayload
 from console.templatetags.sayso import STATUS_WORDS
 from console.tenants import access, crypto
 from console.tenants.access import Actor, actor_of
@@ -158,11 +158,13 @@ def _sentence(fault: actions.Invalid) -> str:
 
 
 def _counts(actor: Actor) -> dict[str, Any]:
-    """waiting, open, failed (in the last day), and what waits for a worker."""
+    """waiting, open, failed (in the last day), and what waits for a worker; in_doubt are calls of runs not over."""
     yesterday = timezone.now() - timedelta(days=1)
     lately = Q(status=RunStatus.FAILED, ended_at__gte=yesterday)
     rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately, smoke_test=None)
-    return rows.aggregate(
+    doubtful = access.all(Step, actor).filter(status="in_doubt", run__ended_at=None)
+    counts = rows.aggregate(
         waiting=Count("id", filter=Q(status=RunStatus.WAITING)), open=Count("id", filter=~Q(status__in=TERMINAL)),
         failed=Count("id", filter=lately), **crowd.FIGURES,
     )  # fmt: skip
+    return {**counts, "in_doubt": doubtful.count()}

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import connection
 
 from console.durable.steps import Kind, Safety, Status, Step
+from console.runs import models
 from console.tenants import crypto
 
 PAYLOAD_LIMIT = 1024 * 1024  # bytes as JSON, of a request and of a result; tools are cut at 256 kB long before
@@ -31,6 +32,15 @@ def steps(run_id: UUID | str, *, payload: bool = True) -> list[Step]:
     with connection.cursor() as cursor:
         cursor.execute(_WITH_PAYLOAD if payload else _FACTS, [run_id])
         return [_step(row) for row in cursor.fetchall()]
+
+
+def error_of(step: models.Step) -> dict[str, Any]:
+    """The error that is kept with a step; of one in doubt, how it came to that. Empty where there is none."""
+    rows = models.StepPayload.objects.filter(tenant=step.tenant_id, run=step.run_id, seq=step.seq)
+    sealed = rows.values_list("result", flat=True).first()
+    outcome = _load(crypto.unseal(step.tenant_id, "step.result", bytes(sealed))) if sealed else {}
+    error = outcome.get("error")
+    return error if isinstance(error, dict) else {}
 
 
 def seal_request(tenant_id: UUID, step: Step) -> bytes:

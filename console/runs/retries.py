@@ -113,9 +113,9 @@ WITH last AS (
     FROM (SELECT seq AS place FROM kept UNION SELECT settled FROM kept WHERE settled IS NOT NULL) AS p
 )
 INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
-                       verdict, attempts, usage, cost, inherited, started_at, ended_at, token)
+                       verdict, attempts, usage, cost, inherited, started_at, ended_at, worker, token)
 SELECT %(again)s, k.tenant_id, b.anew, e.anew, k.scope, k.n, k.kind, k.status, k.safety, k.name, k.agent, k.digest, k.key,
-       k.verdict, k.attempts, k.usage, k.cost, true, k.started_at, k.ended_at, 0
+       k.verdict, k.attempts, k.usage, k.cost, true, k.started_at, k.ended_at, k.worker, 0
 FROM kept k JOIN places b ON b.place = k.seq LEFT JOIN places e ON e.place = k.settled
 """
 _COPY_PAYLOADS = """

@@ -63,6 +63,7 @@ class Entry:
     error: BaseException | None = None
     due: float = 0.0  # of an event: the monotonic time until which it may wait for others
     seq: int | None = None  # of a written event
+    worker: str = ""  # who writes it
 
 
 class Writer:

@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 
 from console.durable.errors import Fenced
-from console.durable.steps import Step
-from console.runs import batches, feed, record
+from console.durable.steps import Safety, Status, Step
+from console.runs import batches, evidence, feed, record
 from console.tenants import crypto
 from console.tenants.roles import SYSTEM
 
@@ -140,7 +140,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
         "inherited": step.inherited,
         "started_at": step.started_at.isoformat(),
         "ended_at": step.ended_at.isoformat() if step.ended_at else None,
-        "token": entry.token,
+        "worker": "" if step.safety is Safety.READ_ONLY else entry.worker[:100],
+        "token": entry.token,  # the last: see _APPEND_ONE
     }
 
 
@@ -176,6 +177,7 @@ def _settled(entries: Sequence[Entry]) -> list[bytes]:
             "ended_at": s.ended_at.isoformat() if s.ended_at else None,
             "token": e.token,
             "verdict": s.verdict,
+            "worker": e.worker[:100] if s.status is Status.INTENT else None,
         }
         for place, (e, s) in enumerate(steps, 1)
     ]
@@ -185,8 +187,9 @@ def _settled(entries: Sequence[Entry]) -> list[bytes]:
 
 def _evidence(entry: Entry) -> list[bytes]:
     step = _step(entry)
-    sealed = record.seal_outcome(entry.tenant_id, step, "step.evidence")
-    return [batches.blobs([sealed]), _id(entry), b"%d" % step.seq]
+    sealed = evidence.seal(entry.tenant_id, step, entry.worker)
+    certain = b"f" if step.status is Status.IN_DOUBT else b"t"
+    return [batches.blobs([sealed]), _id(entry), b"%d" % step.seq, step.started_at.isoformat().encode(), certain]
 
 
 def _json(rows: list[dict[str, Any]]) -> bytes:
@@ -221,7 +224,7 @@ _STEP = {
     "run_id": "uuid", "tenant_id": "uuid", "seq": "int", "settled": "int", "scope": "text", "n": "int", "kind": "text",
     "status": "text", "safety": "text", "name": "text", "agent": "text", "digest": "text", "key": "text",
     "verdict": "jsonb", "attempts": "jsonb", "usage": "jsonb", "cost": "numeric", "inherited": "bool",
-    "started_at": "timestamptz", "ended_at": "timestamptz", "token": "bigint",
+    "started_at": "timestamptz", "ended_at": "timestamptz", "worker": "text", "token": "bigint",
 }  # fmt: skip
 _COLUMNS = ", ".join(_STEP)
 
@@ -254,13 +257,13 @@ _SETTLE = """
 WITH new AS (
     SELECT n.*, p.result
     FROM json_to_recordset($1::json) AS n(place bigint, run_id uuid, seq int, settled int, status text, attempts jsonb,
-        usage jsonb, cost numeric, started_at timestamptz, ended_at timestamptz, token bigint, verdict jsonb)
+        usage jsonb, cost numeric, started_at timestamptz, ended_at timestamptz, token bigint, verdict jsonb, worker text)
     JOIN unnest($2::bytea[]) WITH ORDINALITY AS p(result, place) USING (place)
     JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
 ), facts AS (
     UPDATE runs_step s SET settled = new.settled, status = new.status, attempts = new.attempts,
         usage = new.usage, cost = new.cost, started_at = new.started_at, ended_at = new.ended_at,
-        token = new.token, verdict = new.verdict
+        token = new.token, verdict = new.verdict, worker = COALESCE(new.worker, s.worker)
     FROM new WHERE s.run_id = new.run_id AND s.seq = new.seq AND s.settled IS NULL
     RETURNING s.run_id, s.seq
 ), said AS (
@@ -270,10 +273,13 @@ WITH new AS (
 SELECT run_id, seq FROM facts
 """
 
-_LATE = (
-    "UPDATE runs_steppayload SET evidence = ($1::bytea[])[1] WHERE run_id = $2::uuid AND seq = $3::int"
-    " AND evidence IS NULL"
-)
+_LATE = """
+UPDATE runs_steppayload
+SET evidence = ($1::bytea[])[1], evidence_began = $4::timestamptz, evidence_certain = $5::bool
+WHERE run_id = $2::uuid AND seq = $3::int AND (
+    evidence IS NULL OR evidence_began < $4::timestamptz
+    OR (evidence_began = $4::timestamptz AND $5::bool AND NOT evidence_certain))
+"""
 
 _TELL = """
 WITH new AS (

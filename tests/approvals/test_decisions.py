@@ -344,7 +344,7 @@ def test_doubt_shows_the_call_that_was_made(desk: Desk) -> None:
         found = many([request])[0]
     assert (found["arguments"], found["content"]["edited_by"]) == (edited, "Rita")
     assert request.title == "Did this happen? issue_refund"
-    assert request.reason.startswith("The worker was lost")
+    assert request.reason.startswith("No outcome of this call was recorded")
 
 
 @pytest.mark.parametrize(

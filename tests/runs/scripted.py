@@ -23,7 +23,8 @@ TIMEOUT = timedelta(seconds=0.5)  # of the tool: how long an interrupted call ma
 
 def body_of(**script: Any) -> dict[str, Any]:
     """A revision's body for the scripted team. Keys: turns, tool (safety), beside (calls at once), gate, question, sleep,
-    hold, stop, chunks, exits (model or tool: its call ends the process), blocks (the tool blocks the loop until HELD)."""
+    hold, hang, timeout, stop, chunks, exits (model or tool: its call ends the process), blocks (the tool blocks the loop
+    until HELD)."""
     return {"team": {"script": script}}
 
 
@@ -73,6 +74,8 @@ async def team(
                     os._exit(7)
                 while script.get("blocks") and not HELD.wait(0.01):
                     pass
+                while script.get("hang") and not HELD.is_set():  # the other side has done it, and says nothing
+                    await asyncio.sleep(0.01)
                 return Done({"did": turn})
 
             done = await run.effect(
@@ -84,7 +87,7 @@ async def team(
                 name="pay",
                 agent="agent",
                 gate=Gate("tool", shown, "agent", "pay", {"turn": turn}),
-                timeout=TIMEOUT,
+                timeout=timedelta(seconds=script.get("timeout", TIMEOUT.total_seconds())),
             )
             return done.value
 

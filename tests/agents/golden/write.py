@@ -64,7 +64,8 @@ def record(name: str, url: str) -> dict[str, Json]:
         asked += 1
     return {
         "schema": SCHEMA_VERSION, "autogen": version("autogen-agentchat"), "body": desk.body, "task": task,
-        "began": desk.began.isoformat(), "value": outcome.value, "messages": desk.messages, "steps": [to_json(step) for step in desk.store.snapshot()],
+        "began": desk.began.isoformat(), "value": outcome.value, "messages": desk.messages,
+        "steps": [to_json(step) for step in desk.store.snapshot()],
     }  # fmt: skip
 
 
