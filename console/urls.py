@@ -11,7 +11,7 @@ from console import outage
 from console.api import api
 from console.health import healthz, readyz
 from console.platform import pages as platform_pages
-from console.runs import fork_pages, limit_pages, preview_pages, smoke_pages, topic_pages
+from console.runs import fork_pages, limit_pages, preview_pages, reason_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
 from console.tenants import people_pages
@@ -46,6 +46,9 @@ urlpatterns = [
     path("queue/<uuid:request_id>/seen/", queue_pages.seen, name="queue-seen"),
     path("runs/", run_lists.runs, name="runs"),
     path("runs/new/", run_lists.new, name="run-new"),
+    path("runs/reasons/", reason_pages.every, name="run-reasons"),
+    path("runs/reasons/<slug:name>/", reason_pages.one, name="run-reason"),
+    path("runs/reasons/<slug:name>/retry/", reason_pages.retry_all, name="run-reason-retry"),
     path("runs/<uuid:run_id>/", run_pages.run, name="run"),
     path("runs/<uuid:run_id>/cancel/", run_pages.cancel, name="run-cancel"),
     path("runs/<uuid:run_id>/retry/", run_lists.retry, name="run-retry"),
