@@ -67,7 +67,10 @@ def component(scope: str) -> str:
 @register.filter
 def answered_by(step: Any) -> str:
     """Which credential and model answered, where it was not the first way that was tried; else ""."""
-    attempts = [one for one in (step.attempts or []) if isinstance(one, dict) and one.get("credential")]
+    made = _of(step, "attempts")  # the live feed tells only how many there were
+    attempts = (
+        [one for one in made if isinstance(one, dict) and one.get("credential")] if isinstance(made, list) else []
+    )
     if not attempts or attempts[-1].get("cause") or attempts[-1]["credential"] == attempts[0]["credential"]:
         return ""
     return f"{attempts[-1]['credential']} ({attempts[-1].get('model', '')})"
