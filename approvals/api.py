@@ -10,12 +10,12 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict
 
-from approvals import actions, listing, reading, standings
+from approvals import actions, in_doubt, listing, reading, standings
 from approvals.actions import comments
 from approvals.filters import narrow
 from approvals.models import ApprovalRequest, Calendar, StandingApproval
 from console import paging
-from console.runs.api import RunOut, clean, run_in_full
+from console.runs.api import HeardOut, RunOut, clean, run_in_full
 from console.runs.models import Run
 from console.tenants import access, groups
 from console.tenants.access import actor_of
@@ -64,9 +64,21 @@ class DecisionOut(Schema):
     digest: str
 
 
+class KnownOut(Schema):
+    """What there is to go by about a call in doubt. ``heard`` is what came in too late to be its outcome."""
+
+    step: int
+    began_at: datetime
+    worker: str
+    key: str
+    cause: str
+    heard: HeardOut | None
+
+
 class ApprovalOut(Schema):
     """``arguments`` and ``digest`` are those on the table: an edit's where one stands, else the model's own
-    (``proposed``). ``verdicts`` are those that can be given now; ``content`` is what the person is shown."""
+    (``proposed``). ``verdicts`` are those that can be given now; ``content`` is what the person is shown. ``known`` is
+    told of a request in doubt, and not in lists."""
 
     id: str
     run: str
@@ -100,6 +112,7 @@ class ApprovalOut(Schema):
     on_expiry: str
     escalated_at: datetime | None
     decision: DecisionOut | None
+    known: KnownOut | None = None
 
 
 class ApprovalsOut(Schema):
@@ -261,7 +274,9 @@ def post_decisions(request: HttpRequest, body: BulkIn) -> Any:
 
 @router.get("/approvals/{request_id}", response=ApprovalOut, summary="One request, with all that is shown to decide")
 def get_approval(request: HttpRequest, request_id: str) -> Any:
-    return reading.many([access.get(_REQUEST, actor_of(request), pk=request_id)])[0]
+    row = access.get(_REQUEST, actor_of(request), pk=request_id)
+    known = in_doubt.known(row) if row.kind == "in_doubt" else None
+    return {**reading.many([row])[0], "known": in_doubt.as_json(known) if known else None}
 
 
 @router.post("/approvals/{request_id}/decisions", response={201: ApprovalOut}, summary="Decide")

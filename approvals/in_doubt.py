@@ -56,6 +56,17 @@ def known(request: ApprovalRequest) -> Known | None:
     return Known(step, step.worker, cause, tries, heard, after)
 
 
+def as_json(what: Known) -> dict[str, Json]:
+    """As the API tells it."""
+    heard = what.heard
+    late = heard and {"status": heard.status, "at": heard.at, "result": heard.result, "error": heard.error}
+    step = what.step
+    return {
+        "step": step.seq, "began_at": step.started_at, "worker": what.worker, "key": step.key, "cause": what.cause,
+        "heard": late or None,
+    }  # fmt: skip
+
+
 def read_result(text: str) -> Json:
     """What somebody typed as the outcome: JSON where it begins as an object or a list, else the text; None where there
     is nothing. Raises Invalid."""

@@ -226,7 +226,7 @@ def start_run(request: HttpRequest, body: StartIn) -> Any:
         return problem(404, "There is no such workflow.", errors=[fault])
     check_metadata(body.metadata)
     run = actions.start(actor, workflow, body.input, body.topic_source, body.metadata)
-    return Status(202, run_out(access.get(_RUN, actor, pk=run.pk)))
+    return Status(202, run_in_full(access.get(_RUN, actor, pk=run.pk)))
 
 
 @router.post("/topics/{type}/events", response={202: PublishedOut}, summary="Start a run of all that is subscribed")
@@ -305,7 +305,7 @@ def retry_run(request: HttpRequest, run_id: str) -> Any:
     actor = actor_of(request)
     run = access.get(_RUN, actor, pk=run_id)
     again = actions.retry(actor, run)
-    return Status(202, run_out(access.get(_RUN, actor, pk=again.pk)))
+    return Status(202, run_in_full(access.get(_RUN, actor, pk=again.pk)))
 
 
 def check_metadata(metadata: dict[str, Json] | None) -> None:

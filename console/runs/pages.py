@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -162,9 +162,10 @@ def _counts(actor: Actor) -> dict[str, Any]:
     yesterday = timezone.now() - timedelta(days=1)
     lately = Q(status=RunStatus.FAILED, ended_at__gte=yesterday)
     rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately, smoke_test=None)
-    doubtful = access.all(Step, actor).filter(status="in_doubt", run__ended_at=None)
+    doubtful = access.all(Step, actor).filter(status="in_doubt", run__ended_at=None).order_by().values("status")
     counts = rows.aggregate(
         waiting=Count("id", filter=Q(status=RunStatus.WAITING)), open=Count("id", filter=~Q(status__in=TERMINAL)),
-        failed=Count("id", filter=lately), **crowd.FIGURES,
+        failed=Count("id", filter=lately), in_doubt=Max(Subquery(doubtful.annotate(many=Count("seq")).values("many"))),
+        **crowd.FIGURES,
     )  # fmt: skip
-    return {**counts, "in_doubt": doubtful.count()}
+    return {**counts, "in_doubt": counts["in_doubt"] or 0}

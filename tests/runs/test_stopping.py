@@ -139,6 +139,8 @@ def test_evidence_is_shown_with_the_question_and_did_not_happen_must_be_meant(de
         known = in_doubt.known(request)
         assert known is not None and known.heard is not None
         assert known.says == "done" and known.heard.result == {"did": 1} and known.heard.run_id == run.pk
+        told = in_doubt.as_json(known)
+    assert told["worker"] == "test" and told["heard"]["status"] == "done" and told["key"].startswith(str(run.pk))
     with pytest.raises(Invalid) as refused:
         desk.decide(request, "respond", answer="did not happen")
     assert refused.value.field == "despite_evidence" and desk.pending(again)
