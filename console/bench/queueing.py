@@ -26,12 +26,12 @@ from websockets.sync.client import connect
 from approvals import actions as approvals
 from approvals.models import ApprovalRequest
 from console.bench.figures import ms, percentile
-from console.bench.tenant import bench_actor, reviewer_tokens, waiting_requests
+from console.bench.tenant import bench_actor, reviewer, reviewer_tokens, waiting_requests
 from console.runs.models import Run
-from console.tenants import access, actions, group_actions
+from console.tenants import access, group_actions
 from console.tenants.access import Actor
-from console.tenants.models import Membership, User
-from console.tenants.scopes import system_scope, tenant_scope
+from console.tenants.models import User
+from console.tenants.scopes import tenant_scope
 
 SIZES = (1_000, 100_000)
 GROUPS = ("", "bench-a", "bench-b", "bench-c")
@@ -117,17 +117,14 @@ def _live(actor: Actor, reviewer: Actor, token: str) -> list[float]:
 
 def _reviewer(actor: Actor) -> tuple[Actor, dict[str, str]]:
     """A reviewer who is in two of the groups, and a session of theirs."""
-    with system_scope("bench"):
-        user = User.objects.filter(username="bench-reviewer").first() or User.objects.create(username="bench-reviewer")
+    person = reviewer(actor)
     with tenant_scope(actor.tenant):
-        if not access.all(Membership, actor).filter(user=user, active=True).exists():
-            actions.add_member(actor, user, "reviewer")
         for name in GROUPS[1:]:
-            group_actions.put_group(actor, name, members=[user.pk] if name != GROUPS[-1] else [])
+            group_actions.put_group(actor, name, members=[str(person.id)] if name != GROUPS[-1] else [])
     client = Client()
-    client.force_login(user)
+    client.force_login(User.objects.get(pk=person.id))
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
-    return Actor(actor.tenant, "reviewer", "user", user.pk, user.name), {cookie.key: cookie.value}
+    return person, {cookie.key: cookie.value}
 
 
 def _fill(actor: Actor, template: UUID, size: int) -> None:

@@ -5,7 +5,9 @@ The model is a function of the messages it is given, so that a replayed team hea
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
@@ -26,9 +28,12 @@ INFO = ModelInfo(vision=False, function_calling=True, json_output=True, family="
 
 
 class Scripted(ChatCompletionClient):
-    """Calls ``take_note`` once a turn, without any latency."""
+    """Calls ``take_note`` once a turn; thinks for ``latency`` milliseconds."""
 
     component_type = "model"
+
+    def __init__(self, latency: int = 0) -> None:
+        self._latency = latency
 
     async def create(
         self,
@@ -40,6 +45,8 @@ class Scripted(ChatCompletionClient):
         extra_create_args: Mapping[str, Any] | None = None,
         cancellation_token: CancellationToken | None = None,
     ) -> CreateResult:
+        if self._latency:
+            await asyncio.sleep(self._latency / 1000)
         turn = len(messages)
         arguments = json.dumps({"text": f"Note after {turn} messages: all is well in the warehouse.", "priority": turn})
         call = FunctionCall(id=f"call_{turn}", name="take_note", arguments=arguments)
@@ -52,7 +59,7 @@ class Scripted(ChatCompletionClient):
     def dump_component(self) -> ComponentModel:
         """As a document names it: by a client that is never made."""
         provider = "autogen_ext.models.openai.OpenAIChatCompletionClient"
-        config = {"model": MODEL, "model_info": dict(INFO)}
+        config = {"model": f"{MODEL}-{self._latency}", "model_info": dict(INFO)}
         return ComponentModel(provider=provider, component_type="model", config=config)
 
     async def close(self) -> None:
@@ -76,6 +83,12 @@ class Scripted(ChatCompletionClient):
     capabilities = model_info  # type: ignore[assignment]
 
 
+def named(model: str) -> Scripted | None:
+    """The client that a document's model name stands for; None for a model of somebody else."""
+    found = re.fullmatch(rf"{MODEL}-(\d+)", model)
+    return None if found is None else Scripted(int(found[1]))
+
+
 async def take_note(text: str, priority: int) -> str:
     """Keep a note."""
     return f"Noted with priority {priority}: {text}"
@@ -94,16 +107,16 @@ async def drop_note(number: int, why: str) -> str:
 FUNCTIONS = (take_note, find_note, drop_note)
 
 
-def stock_team(turns: int) -> Team:
+def stock_team(turns: int, latency: int = 0) -> Team:
     """The team on AutoGen as it comes."""
     tools = [FunctionTool(function, description=function.__doc__ or "") for function in FUNCTIONS]
-    agent = AssistantAgent("notary", Scripted(), tools=list(tools), system_message=SYSTEM)
+    agent = AssistantAgent("notary", Scripted(latency), tools=list(tools), system_message=SYSTEM)
     return RoundRobinGroupChat([agent], termination_condition=MaxMessageTermination(turns + 1))
 
 
-def body(turns: int) -> dict[str, Any]:
+def body(turns: int, latency: int = 0) -> dict[str, Any]:
     """The very same team as a normalised revision body."""
-    document = stock_team(turns).dump_component().model_dump(mode="json")
+    document = stock_team(turns, latency).dump_component().model_dump(mode="json")
     return {
         "team": document,
         "credential": "default",

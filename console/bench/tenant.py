@@ -16,7 +16,7 @@ from console.runs import actions as runs
 from console.runs.models import Run
 from console.tenants import access, actions
 from console.tenants.access import Actor
-from console.tenants.models import ServiceAccount, Tenant
+from console.tenants.models import Membership, ServiceAccount, Tenant, User
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import actions as workflows
 from console.workflows import waived
@@ -53,6 +53,16 @@ def reviewer_tokens(actor: Actor, count: int) -> list[str]:
             service = service or actions.add_service_account(actor, f"bench-{number}")
             tokens.append(actions.create_token(actor, service=service, role="reviewer", name="bench")[1])
     return tokens
+
+
+def reviewer(actor: Actor) -> Actor:
+    """A member of the tenant who may decide."""
+    with system_scope("bench"):
+        user = User.objects.filter(username="bench-reviewer").first() or User.objects.create(username="bench-reviewer")
+    with tenant_scope(actor.tenant):
+        if not access.all(Membership, actor).filter(user=user, active=True).exists():
+            actions.add_member(actor, user, "reviewer")
+    return Actor(actor.tenant, "reviewer", "user", user.pk, user.name)
 
 
 def waiting_requests(actor: Actor, count: int) -> list[UUID]:

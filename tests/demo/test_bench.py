@@ -2,20 +2,39 @@
 
 import asyncio
 import json
+import os
 from typing import Any
 
 import pytest
 from autogen_agentchat.base import Team
 from autogen_core.tools import BaseTool
 
+from approvals import actions as approvals
+from approvals.models import ApprovalRequest
 from console.agents import anatomy
 from console.agents import documents as governed
-from console.bench import bare, importing, judging, replay, resume, scripted
+from console.bench import (
+    bare,
+    concurrency,
+    crew,
+    cycles,
+    importing,
+    judging,
+    lent,
+    parked,
+    plain,
+    replay,
+    resume,
+    scripted,
+)
 from console.bench.figures import machine, percentile
-from console.bench.tenant import bench_actor, workflow_of
+from console.bench.tenant import bench_actor, request_of, reviewer, workflow_of
 from console.demo import personas
 from console.demo.documents import WORKFLOWS, DemoWorkflow
 from console.demo.reading import read
+from console.runs import actions, feed
+from console.runs.models import Run
+from console.tenants import crypto
 from console.tenants.scopes import tenant_scope
 from console.workflows import catalogue, waived
 from console.workflows.models import Revision, Workflow
@@ -155,3 +174,64 @@ def test_the_bench_of_rules_asks_the_whole_list(monkeypatch: pytest.MonkeyPatch)
     assert {"rules_1", "rules_10", "rules_100", "judge_two_lists_of_100"} <= figures.keys()
     assert figures["rules_100"].keys() >= {"p50_ms", "p99_ms"}
     assert all(value >= 0 for value in ratios.values())
+
+
+def test_a_scripted_model_is_known_by_its_name_and_latency() -> None:
+    found = scripted.named("bench-model-50")
+    assert found is not None and found._latency == 50
+    assert scripted.named("gpt-4o-mini") is None
+    config = scripted.body(1, 50)["team"]["config"]["participants"][0]["config"]["model_client"]["config"]
+    assert scripted.named(config["model"]) is not None
+
+
+def test_the_stock_clerk_makes_the_calls_it_is_asked_for() -> None:
+    assert "8 look-ups" in plain.CLERK.format(turns=8)
+    teams = asyncio.run(plain.side_by_side(lambda: scripted.stock_team(2), 3))
+    assert teams == 3 * 7
+
+
+def test_a_crew_takes_the_free_calculator_and_the_tool_that_asks() -> None:
+    specs = {**catalogue.all()}
+    lent.register()
+    lent.register()  # again is the same
+    assert catalogue.get(lent.FREE).approval == "allow" and catalogue.get(lent.ASKING).approval == "require"
+    assert catalogue.all().keys() - specs.keys() <= {lent.FREE, lent.ASKING, *scripted.specs()}
+    for body in (concurrency.clerk(10), cycles.body(), scripted.body(2, 50)):
+        found = {name: catalogue.get(to) for name, to in body["tools"].items()}
+        team, findings = governed.examine(body["team"], body["tools"], {**catalogue.all(), **found})
+        assert team is not None, findings
+
+
+def test_what_processes_take_is_read_from_the_system() -> None:
+    assert crew.cpu_of(os.getpid()) > 0
+    assert crew.cpu_of(os.getpid(), children=True) >= crew.cpu_of(os.getpid()) - 1
+
+
+@pytest.mark.django_db
+def test_copies_of_waiting_runs_have_all_that_theirs_have_and_go_again() -> None:
+    lent.register()
+    actor = bench_actor()
+    flow = workflow_of(actor, "crew-cycles", cycles.body())
+    decider = reviewer(actor)
+    with tenant_scope(actor.tenant):
+        run = actions.start(actor, flow, "Keep notes.")
+        request_of(run, 1)
+    parked._copy(actor, [run.id], 3)
+    with tenant_scope(actor.tenant):
+        assert Run.objects.count() == ApprovalRequest.objects.count() == 4
+        copies = Run.objects.exclude(pk=run.id)
+        assert {crypto.unseal_json(each.tenant_id, "run.input", each.sealed_input) for each in copies} == {
+            "Keep notes."
+        }
+        for each in copies:
+            assert len(feed.read(feed.run_topic(each.id))) == len(feed.read(feed.run_topic(run.id))) > 0
+        waiting = ApprovalRequest.objects.select_related("run").get(run=copies.order_by("id")[0])
+        assert approvals.decide(decider, waiting.pk, "approve").status == "decided"
+    crew.forget(actor, [waiting.run.id])
+    parked._delete_copies(actor, [run.id], 3)
+    with tenant_scope(actor.tenant):
+        assert [each.pk for each in Run.objects.all()] == [run.id]
+        assert ApprovalRequest.objects.count() == 1
+    crew.forget(actor, [run.id])
+    with tenant_scope(actor.tenant):
+        assert not Run.objects.exists()

@@ -16,7 +16,19 @@ import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.bench import deciding, importing, judging, overhead, queueing, replay, resume
+from console.bench import (
+    concurrency,
+    cycles,
+    deciding,
+    importing,
+    judging,
+    overhead,
+    parked,
+    queueing,
+    recovery,
+    replay,
+    resume,
+)
 from console.bench.chaos import ordeal
 from console.bench.chaos.disasters import stop
 from console.bench.figures import machine
@@ -24,10 +36,14 @@ from console.bench.tenant import free_port
 from console.up.processes import leash
 
 BENCHES = {
+    "concurrency": concurrency.run,
+    "cycles": cycles.run,
     "decide": deciding.run,
     "import": importing.run,
     "overhead": overhead.run,
+    "parked": parked.run,
     "queue": queueing.run,
+    "recovery": recovery.run,
     "replay": replay.run,
     "resume": resume.run,
     "rules": judging.run,
@@ -36,6 +52,9 @@ ALONE = {"rules"}  # need no instance
 CHAOS = "chaos"
 ABOUT = (
     "chaos: runs with approvals while workers are killed, stores restarted and emptied; nothing may be lost or repeated; "
+    "concurrency: two hundred runs at once on two workers beside stock AutoGen; "
+    "cycles: pauses, decisions and resumes a second and worker, beside LangGraph where it is installed; "
+    "parked: what 100,000 waiting runs cost; recovery: how soon the runs of a killed worker are live again; "
     "decide: fifty clients on five hundred requests at once; queue: its page and live updates with 100,000 requests; "
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
     "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect; "

@@ -1,0 +1,145 @@
+"""``bench cycles``: pause, decide, resume: how many a second one worker process goes through.
+
+A run of three steps: a model's call (it answers at once), a person's yes, a tool. One real worker process takes the run to
+its gate and parks it; this process decides by function, as the web does behind its pages; the worker claims the run again,
+replays it, calls the tool and ends it. All runs are there when the clock begins, with their wake-ups; it ends with the last
+run. CPU is told for the worker, for deciding (the web's share) and for Postgres: of whichever is used up first there are no more
+cycles.
+
+Where LangGraph is installed (here, or for the interpreter that SAYSO_BENCH_LANGGRAPH names) the same graph runs beside it on
+the same Postgres, with its own saver, as many side by side as serve it best; see ``graph``. Its pausing, deciding and
+resuming are one process, and nothing but checkpoints is written: no request, no feed, no audit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, connections
+
+from approvals import actions as approvals
+from console.bench import crew, lent, scripted
+from console.bench.concurrency import AHEAD, workflow
+from console.bench.crew import Crew, postgres_cpu
+from console.bench.figures import ms
+from console.bench.tenant import bench_actor, reviewer
+from console.runs import actions as runs
+from console.runs.models import RunStatus
+from console.tenants.access import Actor
+from console.tenants.scopes import tenant_scope
+
+CYCLES, WARM, ROUNDS = 300, 20, 3
+BESIDE = (1, 8, 32)  # cycles of LangGraph side by side
+GOAL = 150  # a second
+LANGGRAPH = "SAYSO_BENCH_LANGGRAPH"
+SCHEMA = "bench_langgraph"
+
+
+def run() -> tuple[dict[str, Any], dict[str, float]]:
+    """Measure; returns figures and ratios."""
+    lent.register()
+    actor = bench_actor()
+    flow = workflow(actor, "crew-cycles", body())
+    decider = reviewer(actor)
+    figures: dict[str, Any] = {"cycles": CYCLES}
+    ratios: dict[str, float] = {}
+    best = 0.0
+    rival = Path(os.environ.get(LANGGRAPH) or sys.executable)
+    theirs: list[float] = []
+    with Crew(1) as worker:
+        _cycles(actor, decider, worker, flow, WARM)
+        for _ in range(ROUNDS):
+            found = _cycles(actor, decider, worker, flow, CYCLES)
+            if found["a_second"] > best:
+                best, figures["sayso"] = found["a_second"], found
+            theirs += _langgraph(rival)
+    if theirs:
+        figures["langgraph_a_second"] = round(max(theirs), 1)
+        ratios["a_second_to_langgraph"] = round(best / max(theirs), 3)
+    else:
+        figures["langgraph_a_second"] = f"not installed; {LANGGRAPH} may name an interpreter that has it"
+    ratios[f"a_second_to_{GOAL}"] = round(best / GOAL, 3)
+    return figures, ratios
+
+
+def body() -> dict[str, Any]:
+    """The revision: one turn, whose tool asks a person."""
+    found = scripted.body(1)
+    return {**found, "tools": {**found["tools"], "take_note": lent.ASKING}}
+
+
+def _cycles(actor: Actor, decider: Actor, worker: Crew, flow: Any, count: int) -> dict[str, Any]:
+    worker.hold()
+    made: list[UUID] = []
+    for _ in range(count):
+        with tenant_scope(actor.tenant):
+            made.append(runs.start(actor, flow, "Keep notes.").id)
+            crew.ready(actor, made[-1:], AHEAD)
+    with tenant_scope(actor.tenant):
+        crew.ready(actor, made)
+    busy, postgres, deciding = worker.cpu()[0], postgres_cpu(), 0.0
+    began, decided = time.time(), 0
+    worker.loose()
+    while decided < count:
+        waiting = _waiting(actor, made)
+        cpu = time.process_time()
+        for request in waiting:
+            with tenant_scope(actor.tenant):
+                approvals.decide(decider, request, "approve")
+        deciding += time.process_time() - cpu
+        decided += len(waiting)
+        if not waiting:
+            crew.states(actor, made)  # raises when one has failed
+            time.sleep(0.01)
+    crew.settled(actor, made, RunStatus.COMPLETED, every=0.02)
+    took = crew.last_end(actor, made) - began
+    busy, after = worker.cpu()[0] - busy, postgres_cpu()
+    crew.forget(actor, made)
+    return {
+        "a_second": round(count / took, 1),
+        "worker_cpu_ms_each": ms(busy / count),
+        "deciding_cpu_ms_each": ms(deciding / count),
+        "postgres_cpu_ms_each": None if after is None or postgres is None else ms((after - postgres) / count),
+    }
+
+
+def _waiting(actor: Actor, made: list[UUID]) -> list[UUID]:
+    with tenant_scope(actor.tenant), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM approvals_approvalrequest WHERE tenant_id = %s AND status = 'pending' AND run_id = ANY(%s)",
+            [actor.tenant.id, made],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _langgraph(interpreter: Path) -> list[float]:
+    """Cycles a second, for each number side by side; none where it is not installed."""
+    owner = connections["owner"]
+    with owner.cursor() as cursor:
+        cursor.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        cursor.execute(f"CREATE SCHEMA {SCHEMA}")
+        parameters = owner.connection.info.get_parameters()
+    line = " ".join(f"{name}='{parameters[name]}'" for name in ("host", "port", "dbname", "user") if name in parameters)
+    line += f" options='-c search_path={SCHEMA}'"
+    environment = {**os.environ, "PGPASSWORD": owner.settings_dict.get("PASSWORD") or ""}
+    found = []
+    try:
+        for beside in BESIDE:
+            argv = [str(interpreter), str(Path(__file__).with_name("graph.py")), line, str(CYCLES), str(beside)]
+            done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, cwd="/")
+            if done.returncode == 1 and "not installed" in done.stderr:
+                return []
+            if done.returncode:
+                raise RuntimeError(f"LangGraph failed: {done.stderr[-2000:]}")
+            found.append(CYCLES / json.loads(done.stdout)["wall"])
+    finally:
+        with owner.cursor() as cursor:
+            cursor.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    return found
