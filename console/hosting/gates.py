@@ -9,6 +9,7 @@ from uuid import UUID
 from approvals import actions as approvals
 from approvals import rule_sets
 from approvals.blocked import blocked
+from approvals.models import RequestStatus
 from approvals.policy import TenantRules
 from console.durable.steps import Ask, Decision, Verdict
 from console.hosting.database import Database
@@ -20,8 +21,8 @@ from console.tenants.scopes import system_scope
 class HostGates:
     """Oversight of one claimed run. ``wake_seen`` is the wake counter up to which decisions have been looked at;
     ``today`` the body of the workflow's current revision where it is not the run's: what it denies is denied here.
-    ``rules`` are the tenant's own. ``found`` is what was read with the claim about the gates that were open then: the
-    first look needs no database."""
+    ``rules`` are the tenant's own. ``found`` is what was read with the claim about the gates that were open then, and
+    learnt while others were announced: the first look needs no database."""
 
     def __init__(
         self,
@@ -49,7 +50,10 @@ class HostGates:
 
     async def announce(self, ask: Ask) -> None:
         """Write the approval request and tell people; again is the same request."""
-        await self._database.run(_announce, self._run, ask)
+        if await self._database.run(_announce, self._run, ask) == self.wake_seen:
+            # Nobody has decided anything since we looked, and nobody this: asking once more, right before the run is
+            # parked, would say so again. Whatever is decided from now on raises the counter, and parking sees that.
+            self._found = {**(self._found or {}), (ask.scope, ask.n): None}
 
     async def decisions(self, asks: Sequence[Ask]) -> list[tuple[Ask, Decision]]:
         """Those of the asks that are decided. The wake counter is read first, so that none is missed in between."""
@@ -63,9 +67,11 @@ class HostGates:
         return found
 
 
-def _announce(run: Run, ask: Ask) -> None:
+def _announce(run: Run, ask: Ask) -> int | None:
+    """The run's wake counter while its row was locked and the request waited; None when it does not wait (any more)."""
     with system_scope("a worker announces a request"):
-        approvals.announce(run.id, ask, blocked(run.revision.body.get("team") or {}, ask.agent))
+        request = approvals.announce(run.id, ask, blocked(run.revision.body.get("team") or {}, ask.agent))
+        return request.run.wake if request is not None and request.status == RequestStatus.PENDING else None
 
 
 _Said = tuple[int, Mapping[str, Any] | None, TenantRules | None, list[tuple[Ask, Decision]]]
