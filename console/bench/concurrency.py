@@ -46,10 +46,11 @@ AHEAD = timedelta(hours=1)  # runs that are held are ready later, so that no swe
 
 @dataclass(frozen=True)
 class Round:
-    """What the runs took together: CPU of the processes, wall; and Postgres's CPU, where it can be seen."""
+    """What the runs took together: CPU of the processes, wall; Postgres's CPU, where it can be seen, and its commits."""
 
     spent: Spent
     postgres: float | None = None
+    commits: float = 0.0  # for each effect: a model's call, a tool's
 
 
 def run() -> tuple[dict[str, Any], dict[str, float]]:
@@ -87,6 +88,8 @@ def _told(rounds: Sequence[Round]) -> dict[str, Any]:
         "cpu_ms_per_call": round(middle([each.spent.cpu for each in rounds]) * 1000 / RUNS / CALLS, 3),
     }
     beside = [each.postgres for each in rounds if each.postgres is not None]
+    if rounds[0].commits:  # far below one: what many runs have waiting is committed together
+        told["commits_an_effect"] = round(middle([each.commits for each in rounds]), 3)
     return {**told, "postgres_cpu_s": round(middle(beside), 3)} if beside else told
 
 
@@ -124,14 +127,17 @@ def _ours(actor: Actor, workers: Crew, flow: Workflow, count: int) -> Round:
             crew.ready(actor, [run.id], AHEAD)
     with tenant_scope(actor.tenant):
         crew.ready(actor, made)
+    committed = crew.commits()
     cpu, postgres, began = sum(workers.cpu()), postgres_cpu(), time.time()
     workers.loose()
     crew.settled(actor, made, RunStatus.COMPLETED)
     spent, after = sum(workers.cpu()) - cpu, postgres_cpu()
     took = crew.last_end(actor, made) - began
+    time.sleep(1.1)  # until the backends have told what they committed
+    committed = crew.commits() - committed
     crew.forget(actor, made)
     beside = None if postgres is None or after is None else after - postgres
-    return Round(Spent(spent, took), beside)
+    return Round(Spent(spent, took), beside, committed / (2 * CALLS * count))
 
 
 class Stock:

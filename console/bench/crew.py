@@ -1,7 +1,7 @@
 """A benchmark's own worker processes: real ones, started as ``up`` starts them, on a queue of their own.
 
 They take wake-ups from the broker, claim, rebuild, journal and let go as every worker does; only the scripted models are
-lent to them (see ``lent``). What they take is read from ``/proc``, so this needs Linux.
+lent to them (see ``enlisted``). What they take is read from ``/proc``, so this needs Linux.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Crew:
 
     def __enter__(self) -> Crew:
         argv = [*CELERY, "worker", "-P", "threads", "-c", "16", "-Q", f"{HELD},{QUEUE}", "-l", "error"]
-        argv += ["--include", "console.bench.lent", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        argv += ["--include", "console.bench.enlisted", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
         for name in self.names:
             self.processes.append(
@@ -116,6 +116,13 @@ def postgres_cpu() -> float | None:
         except OSError:  # it has ended
             continue
     return spent
+
+
+def commits() -> int:
+    """Transactions that the database has committed so far, as it has been told of within the last second."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
 
 
 def _parent(pid: int) -> int:

@@ -1,7 +1,4 @@
-"""What makes a worker one of a benchmark's crew: ``celery worker --include console.bench.lent``.
-
-Its host lends scripted models to those who name one, and knows the tools of the benchmarks; all else is the worker's own.
-"""
+"""What a benchmark lends to workers: scripted models for those who name one, and the tools that they call."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from autogen_core.models import ChatCompletionClient
 
 from console.agents.clients import Clients
 from console.bench import scripted
-from console.hosting import host
 from console.workflows import catalogue
 
 FREE = "bench-calculator"  # the catalogue's, which asks nobody
@@ -33,7 +29,3 @@ def register() -> None:
     for spec in (*own.values(), asking, replace(catalogue.CALCULATOR, name=FREE, approval="allow")):
         if not catalogue.has(spec.name):
             catalogue.register(spec)
-
-
-host.Clients = Lending  # type: ignore[misc]
-register()

@@ -3,6 +3,7 @@
 One agent, three tools, one tool call a turn, a model in the process that answers at once. Stock: the team on AutoGen as it
 comes. Journaled: the worker's own path (claim, rebuild, engine, journal, live feed) on the instance's Postgres. Replay: the
 same path with the whole journal there. CPU is that of this process, all its threads; the database's own is not in it.
+Stock and journaled once more with a hundred runs side by side on one loop.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from console.workflows.models import Workflow
 STEPS = 2  # a turn: the model's call and the tool's
 LEASE = timedelta(minutes=10)  # nobody else is to take over what is being measured
 ROUNDS = {20: 15, 400: 3}
+CROWD, CROWD_TURNS, CROWD_ROUNDS = 100, 10, 3  # runs side by side
 BUSY = 10  # other runs beside the one whose replay is timed
 
 
@@ -102,10 +104,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
                 load.append(loading.per(turns))
                 replayed.append(replaying.per(turns))
             found = {"stock": bare, "journaled": journaled, "replay": replayed, "load_of_journal": load}
-            per_turn = {
-                name: Spent(middle([s.cpu for s in spent]), middle([s.wall for s in spent]))
-                for name, spent in found.items()
-            }
+            per_turn = {name: _middle(spent) for name, spent in found.items()}
             for name, spent in per_turn.items():
                 figures[f"{name}_{turns}_turns"] = {
                     "cpu_ms_per_turn": ms(spent.cpu),
@@ -117,6 +116,18 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
                 f"wall_journaled_to_stock_and_1.3_commits_{turns}": round(per_turn["journaled"].wall / allowed, 3),
                 f"cpu_replay_to_stock_{turns}": round(per_turn["replay"].cpu / per_turn["stock"].cpu, 3),
             }
+        workflow = workflow_of(actor, f"overhead-{CROWD_TURNS}", scripted.body(CROWD_TURNS))
+        many: dict[str, list[Spent]] = {"stock": [], "journaled": []}
+        for _ in range(CROWD_ROUNDS):
+            many["stock"].append(stock(CROWD_TURNS, CROWD).per(CROWD * CROWD_TURNS))
+            made, spent = _side_by_side(worker, actor, workflow, CROWD)
+            runs += made
+            many["journaled"].append(spent.per(CROWD * CROWD_TURNS))
+        crowd = {name: _middle(found) for name, found in many.items()}
+        for name, spent in crowd.items():
+            figures[f"{name}_{CROWD}_runs"] = {"cpu_ms_per_turn": ms(spent.cpu), "wall_ms_per_turn": ms(spent.wall)}
+        ratios[f"cpu_journaled_to_stock_{CROWD}_runs"] = round(crowd["journaled"].cpu / crowd["stock"].cpu, 3)
+        ratios[f"wall_journaled_to_stock_{CROWD}_runs"] = round(crowd["journaled"].wall / crowd["stock"].wall, 3)
         alone, beside = _crowded(worker, runs[1 : BUSY + 2])
         figures["replay_alone_ms"], figures[f"replay_beside_{BUSY}_busy_ms"] = ms(alone), ms(beside)
         ratios["replay_beside_busy_to_fair_share"] = round(beside / (alone * (BUSY + 1)), 3)
@@ -142,32 +153,51 @@ def commit_seconds() -> float:
     return middle(times)
 
 
-def stock(turns: int) -> Spent:
-    """Building and running the team on AutoGen as it comes, on asyncio's own loop."""
+def stock(turns: int, count: int = 1) -> Spent:
+    """Building and running the team, or so many at once, on AutoGen as it comes, on asyncio's own loop."""
+
+    async def one() -> int:
+        result = await scripted.stock_team(turns).run(task="Keep notes.")
+        return sum(message.source == "notary" for message in result.messages)
+
+    async def all_of_them() -> list[int]:
+        return await asyncio.gather(*(one() for _ in range(count)))
+
     loop = asyncio.new_event_loop()
     try:
         with quiet.loud(), Stopwatch() as watch:
-            result = loop.run_until_complete(scripted.stock_team(turns).run(task="Keep notes."))
+            told = loop.run_until_complete(all_of_them())
     finally:
         loop.close()
-    summaries = sum(message.source == "notary" for message in result.messages)
-    if summaries != 3 * turns:  # a request, its execution and a summary a turn
-        raise RuntimeError(f"stock AutoGen told {summaries} messages in {turns} turns")
+    if set(told) != {3 * turns}:  # a request, its execution and a summary a turn
+        raise RuntimeError(f"stock AutoGen told {sorted(set(told))} messages in {turns} turns")
     return watch.spent
 
 
 def _journaled(worker: _Worker, actor: Actor, workflow: Workflow) -> tuple[UUID, Spent]:
     """A run from its claim to its end; the claim itself is not in the time."""
+    [run_id], spent = _side_by_side(worker, actor, workflow, 1)
+    return run_id, spent
+
+
+def _side_by_side(worker: _Worker, actor: Actor, workflow: Workflow, count: int) -> tuple[list[UUID], Spent]:
+    """So many runs at once, each from its claim to its end; the claims are not in the time."""
+    turns = []
+    for _ in range(count):
+        with tenant_scope(actor.tenant):
+            # Started and claimed in one transaction: no other worker ever sees it ready.
+            turns.append(_claim(worker, actions.start(actor, workflow, "Keep notes.").id))
+    with Stopwatch() as watch:
+        worker.take(*turns)
+    made = [turn.run_id for turn in turns]
     with tenant_scope(actor.tenant):
-        # Started and claimed in one transaction: no other worker ever sees it ready.
-        run = actions.start(actor, workflow, "Keep notes.")
-        turn = _claim(worker, run.id)
-    (spent,) = worker.take(turn)
-    with tenant_scope(actor.tenant):
-        ended = Run.objects.get(pk=run.id)
-        if ended.status != RunStatus.COMPLETED:
+        for ended in Run.objects.filter(pk__in=made, tenant=actor.tenant).exclude(status=RunStatus.COMPLETED):
             raise RuntimeError(f"the run {ended.status}: {ended.stop_reason} {ended.stop_detail}")
-    return run.id, spent
+    return made, watch.spent
+
+
+def _middle(spent: list[Spent]) -> Spent:
+    return Spent(middle([each.cpu for each in spent]), middle([each.wall for each in spent]))
 
 
 def _replayed(worker: _Worker, run_id: UUID) -> tuple[Spent, Spent]:
