@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from approvals import actions
 from approvals.actions import RunOver, TooLate
+from approvals.actions.requests import lock_run
 from approvals.models import ApprovalRequest
 from console.audit.models import AuditRecord
 from console.runs import actions as runs
 from console.runs import feed
+from console.runs.models import Run
 from console.tenants.access import Forbidden
 from console.tenants.scopes import system_scope
 from tests.approvals.desk import Desk, asking, make_desk, refund
@@ -26,6 +30,23 @@ def overdue(desk: Desk, request: ApprovalRequest) -> None:
 
 def expiring(world: Any, on_expiry: str) -> Desk:
     return make_desk(world.northwind, {"team": {}, "rules": [{**EXPIRES, "on_expiry": on_expiry}]})
+
+
+def test_a_locked_run_knows_the_slug_and_the_name_of_its_workflow(desk: Desk, world: Any) -> None:
+    run, _ = desk.waiting(refund())
+    with desk.house.scope(), CaptureQueriesContext(connection) as asked:
+        locked = lock_run(run.pk)
+        assert (locked.pk, locked.status, locked.title) == (run.pk, run.status, run.title)
+        told = (locked.workflow_id, locked.workflow.pk, locked.workflow.slug, locked.workflow.name)
+        assert "FOR NO KEY UPDATE OF r" in asked[-1]["sql"]  # nothing was asked for since
+    with desk.house.scope():
+        assert told == (run.workflow_id, run.workflow_id, run.workflow.slug, run.workflow.name)
+        assert locked.workflow.queue == run.workflow.queue  # the rest comes when it is asked for
+        assert lock_run(run.pk, desk.house.tenant.pk) == run
+        with pytest.raises(Run.DoesNotExist):
+            lock_run(run.pk, world.fabrikam.tenant.pk)
+    with world.fabrikam.scope(), pytest.raises(Run.DoesNotExist):
+        lock_run(run.pk)
 
 
 @pytest.mark.parametrize("role", ["operator", "admin"])
