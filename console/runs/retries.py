@@ -75,7 +75,8 @@ def copy_record(run: Run, again: Run) -> int:
     """Copy the steps that ``again`` inherits, with their payloads as they are sealed; returns how many.
 
     Kept is what was settled up to the last good step, numbered anew without gaps. A call that may have had an effect and
-    whose outcome is unknown is kept as an open step wherever it stands, so that it is asked about and not done again.
+    whose outcome is unknown is kept as an open step wherever it stands, so that it is asked about and not done again; and
+    with it what was settled before it began, failures that the team went on from included: it came of them.
     """
     with connection.cursor() as cursor:
         cursor.execute(_COPY_STEPS, {"run": run.id, "again": again.id, "stopped": _stopped_seqs(run)})
@@ -101,13 +102,16 @@ def _stopped_seqs(run: Run) -> list[int]:
 
 
 _COPY_STEPS = """
-WITH last AS (
-    SELECT COALESCE(MAX(settled), 0) AS good FROM runs_step WHERE run_id = %(run)s AND status = 'done'
+WITH unknown AS (
+    SELECT seq FROM runs_step
+    WHERE run_id = %(run)s AND settled IS NULL AND kind = 'tool' AND safety IN ('idempotent', 'neither')
+), last AS (
+    SELECT GREATEST(0, MAX(settled) FILTER (WHERE status = 'done'), (SELECT MAX(seq) FROM unknown)) AS good
+    FROM runs_step WHERE run_id = %(run)s
 ), kept AS (
     SELECT s.* FROM runs_step s, last
     WHERE s.run_id = %(run)s AND NOT s.seq = ANY(%(stopped)s)
-      AND (s.settled <= last.good
-           OR (s.settled IS NULL AND s.kind = 'tool' AND s.safety IN ('idempotent', 'neither')))
+      AND (s.settled <= last.good OR s.seq IN (SELECT seq FROM unknown))
 ), places AS (
     SELECT place, ROW_NUMBER() OVER (ORDER BY place) AS anew
     FROM (SELECT seq AS place FROM kept UNION SELECT settled FROM kept WHERE settled IS NOT NULL) AS p

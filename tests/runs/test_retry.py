@@ -105,6 +105,14 @@ def test_a_call_whose_outcome_nobody_knows_is_not_forgotten(house: House, status
     ]
 
 
+def test_a_failed_call_is_kept_with_the_unknown_one_that_came_of_it(house: House) -> None:
+    error = {"type": "Timeout", "message": "no answer", "stop": None}
+    failed = tool(2, Status.FAILED, settled=2, ended_at=AT, error=error)
+    run = ended(house, "cancelled", done(1), failed, tool(3, Status.IN_DOUBT))
+    kept = [(step.seq, step.settled, str(step.status)) for step in journal(house, retry(house, run))]
+    assert kept == [(1, 1, "done"), (2, 2, "failed"), (3, None, "in_doubt")]
+
+
 def test_a_failed_call_before_the_last_good_step_was_part_of_the_talk(house: House) -> None:
     told = tool(2, Status.FAILED, settled=3, result="Error: no", ended_at=AT)
     run = ended(house, "model_error", done(1), told, done(4))
