@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from console.durable.errors import Fenced
 from console.durable.steps import Step
 from console.runs.writer import Entry, Writer
+
+log = logging.getLogger(__name__)
 
 _encode = json.JSONEncoder(default=str).encode
 
@@ -61,8 +65,12 @@ class PostgresJournal:
 
     async def keep_late(self, step: Step) -> None:
         """Keep an outcome that came under a stale token as evidence, beside the step that was open, and say that it is
-        there."""
-        await self._write("late", step)
+        there. Nothing but the log says so where the process ends before that."""
+        try:
+            await self._write("late", step)
+        except Fenced as error:
+            log.warning("what came late of %s#%s is lost: %s", step.scope, step.n, error)
+            return
         if self._late is not None:
             await self._late(step)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import contextvars
 import logging
 import queue
@@ -78,6 +79,7 @@ class Writer:
         self._connection: psycopg.Connection[Any] | None = None
         self._hints = feed.hints()
         self._closing = threading.Event()
+        self._over = False  # the thread is gone, or about to be: what comes now nobody writes
         self._full = -SAY_EVERY  # when a full disk was last spoken of
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -87,10 +89,13 @@ class Writer:
 
         Somebody waits for a step: it is written at once, by itself. Nobody waits for an event, so it wakes nobody and
         lingers for others to share a transaction with, behind the steps it tells of; a barrier has them written.
+        After the writer has stopped, an entry is answered with Fenced: the run is the next worker's.
         """
         if entry.what != "event":
             self._entries.append(entry)
             self._calls.put(None)
+            if self._over:
+                self._turn_away()
             return
         entry.due = time.monotonic() + LINGER
         self._events.append(entry)
@@ -131,13 +136,25 @@ class Writer:
                 self._write(self._take(self._events, self._limit))
             if self._entries and self._calls.empty():  # more than a batch takes
                 self._calls.put(None)
+        self._over = True
+        self._turn_away()
         self._drop()
         self._hints.close()
+
+    def _turn_away(self) -> None:
+        """Answer what nobody will write any more; whoever waits for it would wait for ever."""
+        left = self._take(self._entries, len(self._entries))
+        self._give_up(left, RuntimeError("the writer has stopped"))
+        self._answer(left)
 
     @staticmethod
     def _take(waiting: collections.deque[Entry], limit: int) -> list[Entry]:
         """The first of those that wait, up to the limit."""
-        return [waiting.popleft() for _ in range(min(len(waiting), limit))]
+        taken: list[Entry] = []
+        with contextlib.suppress(IndexError):  # at the very end two threads may take
+            while len(taken) < limit:
+                taken.append(waiting.popleft())
+        return taken
 
     def _overdue(self) -> bool:
         events = self._events
@@ -203,7 +220,7 @@ class Writer:
     def _give_up(batch: Iterable[Entry], error: BaseException) -> None:
         for entry in batch:
             if entry.error is None:
-                entry.error = Fenced(f"run {entry.run_id}: the process ends, and the database is away: {error}")
+                entry.error = Fenced(f"run {entry.run_id}: the process ends before this is written: {error}")
 
     @staticmethod
     def _fail(batch: Iterable[Entry], error: BaseException) -> None:
