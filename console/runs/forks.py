@@ -23,7 +23,7 @@ from console.agents.results import RESULT_LIMIT
 from console.durable.forks import Kept, has_effect, keep
 from console.durable.run import GATES, REVIEW
 from console.durable.steps import Kind, Safety, Status, Step
-from console.runs import inputs, record, retries
+from console.runs import inputs, ledger, record, retries
 from console.runs.models import TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
 from console.tenants import crypto
@@ -84,12 +84,24 @@ class Plan:
     kept: list[Kept]
     edit: str
 
-    @cached_property
+    @property
     def effects(self) -> list[Effect]:
-        """What would happen again, in the order in which it happened."""
+        """What may happen again, in the order in which it happened."""
+        return [effect for effect, once in self._again if not once]
+
+    @property
+    def once(self) -> list[Effect]:
+        """What the team may ask for again and does not get done: its tools name their deeds, and the ledger has these."""
+        return [effect for effect, once in self._again if once]
+
+    @cached_property
+    def _again(self) -> list[tuple[Effect, bool]]:
         there = {one.old for one in self.kept}
         again = [step for step in self.steps if step.seq not in there and (has_effect(step) or self._may_come(step))]
-        return Titles(self.run, self.steps).of(again) if again else []
+        if not again:
+            return []
+        keys = ledger.keys_of(self.run)
+        return list(zip(Titles(self.run, self.steps).of(again), (step.key in keys for step in again), strict=True))
 
     @property
     def open(self) -> list[Step]:

@@ -47,13 +47,15 @@ class EffectOut(Schema):
 
 
 class ForkOut(Schema):
-    """``kept_steps`` are not done again; ``open_steps`` of them are calls about which a person is asked. ``editable`` is
-    what may be edited here, with what it is now."""
+    """``kept_steps`` are not done again; ``open_steps`` of them are calls about which a person is asked. ``effects`` may
+    happen again; ``once`` are effects that do not, since their tools name what they do and the ledger has it. ``editable``
+    is what may be edited here, with what it is now."""
 
     from_step: int
     kept_steps: int
     open_steps: int
     effects: list[EffectOut]
+    once: list[EffectOut]
     editable: dict[Literal["input", "answer"], Json]
 
 
@@ -71,6 +73,7 @@ def preview_fork(
         "kept_steps": len(found.kept),
         "open_steps": len(found.open),
         "effects": [effect.out() for effect in found.effects],
+        "once": [effect.out() for effect in found.once],
         "editable": found.editable,
     }
 

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from console.agents.deeds import Deed, Found
@@ -53,6 +54,17 @@ def key_of(tenant_id: UUID, scope: str, action: str) -> str:
     if len(key) <= KEY:
         return key
     return f"{key[: KEY - 33]}~{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def keys_of(run: Run) -> set[str]:
+    """The idempotency keys of the deeds that ``run``, or a run that it was made of, has in the ledger.
+
+    What a run that is made of it does again under one of them is answered from the ledger, and not done.
+    """
+    entries = LedgerEntry.objects.filter(tenant_id=run.tenant_id).filter(
+        Q(scope=scope_of(RUN, origin(run), "")) | Q(run_id=run.id)
+    )
+    return {key_of(run.tenant_id, *place) for place in entries.exclude(status="failed").values_list("scope", "action")}
 
 
 def begin(run: Run, token: int, scope: str, deed: Deed, sure: bool) -> Found:

@@ -15,8 +15,9 @@ from console.audit.models import AuditRecord
 from console.durable.steps import Kind, Safety, Status, Step
 from console.hosting import advancing
 from console.hosting.host import Host
-from console.runs import actions, forks
-from console.runs.models import Run, StepPayload
+from console.runs import actions, forks, ledger
+from console.runs.models import LedgerEntry, Run, StepPayload
+from console.runs.models import Step as StepRow
 from console.tenants import access, crypto
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows.models import SmokeTest
@@ -76,6 +77,24 @@ def counted(house: House) -> int:
 
 
 # What it keeps
+
+
+def test_what_the_ledger_answers_does_not_happen_again(house: House) -> None:
+    run = ended(house, "completed", model(1), review(2, 3), pay(4, 5, key="later"), model(6, "paid"))
+    with system_scope("test"):
+        key = ledger.key_of(run.tenant_id, f"run:{run.pk}", "pay invoice 7")
+        StepRow.objects.filter(run=run, seq=4).update(key=key)
+        LedgerEntry.objects.create(
+            tenant_id=run.tenant_id, scope=f"run:{run.pk}", action="pay invoice 7", tool="pay", version=1, digest="d",
+            run_id=run.pk, step="a/tools", n=1, status="done", begun_at=AT,
+        )  # fmt: skip
+    found = plan(house, run, 1)
+    assert found.effects == [] and [effect.step for effect in found.once] == [4]
+    again = fork(house, run, 1)  # nothing has to be known first
+    with system_scope("test"):
+        assert ledger.origin(again) == run.pk  # so the fork is answered from the same entry
+        LedgerEntry.objects.filter(run_id=run.pk).update(status="failed")
+    assert [effect.step for effect in plan(house, run, 1).effects] == [4]
 
 
 def test_a_fork_keeps_what_came_before_and_is_recorded(house: House, sent: list[tuple[str, bool]]) -> None:
@@ -145,7 +164,7 @@ def test_an_open_call_before_the_step_is_asked_about_and_not_done_again(house: H
     again = fork(house, run, 3)
     assert [(step.scope, step.status, step.key) for step in journal(house, again)] == [
         ("a/model", "done", ""),
-        ("a/tools", "intent", "k1"),
+        ("a/tools", "in_doubt", "k1"),  # as the run ended, nobody would record an outcome any more
     ]
 
 
