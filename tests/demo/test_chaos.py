@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from console.bench.chaos import disasters, journals, world
+from console.bench.chaos import disasters, world
 from console.bench.chaos.world import World
 from console.demo.reading import read
-from console.durable.steps import Kind, Safety, Status, Step
 
 Json = Any
 
@@ -96,47 +94,3 @@ def test_the_model_answers_by_the_messages_alone() -> None:
     assert world.completion({"messages": messages, "model": "m"}) == world.completion(
         {"messages": messages, "model": "m"}
     )
-
-
-def step(seq: int, settled: int | None, kind: str = "model", **more: Any) -> Step:
-    given: dict[str, Any] = {"scope": f"a/{kind}", "n": seq, "status": Status.DONE if settled else Status.INTENT}
-    given |= {"digest": "", "request": None, "started_at": datetime(2026, 1, 1, tzinfo=UTC)}
-    return Step(kind=Kind(kind), seq=seq, settled=settled, **given | more)
-
-
-@pytest.mark.parametrize(
-    ("steps", "fault"),
-    [
-        ([step(1, 1), step(2, 4), step(3, 3)], ""),
-        ([step(1, 1), step(2, None)], ""),
-        ([step(1, 1), step(3, 3)], "not dense"),
-        ([step(1, 1), step(2, 1)], "not dense"),
-        ([step(1, 1), step(3, 2)], "before it began"),
-        ([step(1, None, status=Status.DONE)], "is done"),
-        ([step(1, 1, n=7), step(2, 2, n=7)], "same identity"),
-    ],
-)
-def test_a_journal_is_dense(steps: list[Step], fault: str) -> None:
-    found = journals._dense(steps)
-    assert bool(found) == bool(fault) and fault in "".join(found)
-
-
-PAID: dict[str, Any] = {"scope": "p/tools", "n": 0, "safety": Safety.NEITHER, "verdict": {"effect": "require"}}
-SAID: dict[str, Any] = {"scope": "p/tools/review", "n": 0}
-
-
-@pytest.mark.parametrize(
-    ("review", "requests", "fault"),
-    [
-        (step(1, 2, "review", **SAID, result={"verdict": "approve"}), [("decided", "approve")], ""),
-        (step(1, 2, "review", **SAID, result={"verdict": "approve"}), [("pending", "")], "its request"),
-        (step(1, 2, "review", **SAID, result={"verdict": "approve"}), [], "its request"),
-        (step(1, 2, "review", **SAID, result={"verdict": "reject"}), [("decided", "reject")], "its review says reject"),
-        (step(1, None, "review", **SAID), [("pending", "")], "its review says None"),
-        (None, [], "without being allowed"),
-    ],
-)
-def test_what_was_done_was_agreed_to(review: Step | None, requests: list[tuple[str, str]], fault: str) -> None:
-    steps = [*([review] if review else []), step(3, 4, "tool", **PAID)]
-    found = journals._gated(steps, [("p/tools/review", 0, *each) for each in requests])
-    assert bool(found) == bool(fault) and fault in "".join(found)

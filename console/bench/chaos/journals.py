@@ -10,78 +10,16 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from approvals.models import ApprovalRequest, RequestStatus
-from console.durable.run import REVIEW
-from console.durable.steps import Safety, Status, Step
-from console.runs import record
-from console.runs.models import TERMINAL, Run, RunStatus
+from approvals import verify as verifying
+from console.runs.models import TERMINAL
 from console.tenants.scopes import system_scope
 
 Json = Any
 
 
-def verify(run_id: UUID | str) -> list[str]:
-    """The faults of one run's journal, each a sentence; none where all is well."""
-    with system_scope("bench: a journal is verified"):
-        run = Run.objects.get(pk=run_id)
-        steps = record.steps(run_id)
-        requests = list(ApprovalRequest.objects.filter(run=run_id).values_list("scope", "n", "status", "verdict"))
-    return [*_dense(steps), *_gated(steps, requests), *_ended(run, requests)]
-
-
-def _dense(steps: Sequence[Step]) -> list[str]:
-    places = sorted(
-        [step.seq for step in steps] + [step.settled for step in steps if step.settled not in (None, step.seq)]
-    )
-    if places != list(range(1, len(places) + 1)):
-        return [f"its places are not dense: {places}"]
-    faults = []
-    for step in steps:
-        where = f"step {step.seq} ({step.scope}#{step.n})"
-        if step.settled is not None and step.settled < step.seq:
-            faults.append(f"{where} was settled before it began")
-        if (step.settled is None) != (step.status in (Status.INTENT, Status.IN_DOUBT)):
-            faults.append(f"{where} is {step.status} and settled at {step.settled}")
-    if len({(step.scope, step.n) for step in steps}) != len(steps):
-        faults.append("two steps have the same identity")
-    return faults
-
-
-def _gated(steps: Sequence[Step], requests: Sequence[tuple[str, int, str, str]]) -> list[str]:
-    """Whatever did something was allowed to, or a person agreed, and with the very same words as the journal has."""
-    at = {(step.scope, step.n): step for step in steps}
-    said = {(scope, n): (status, verdict) for scope, n, status, verdict in requests}
-    faults = []
-    for step in steps:
-        if step.kind != "tool" or step.safety is Safety.READ_ONLY or step.inherited:
-            continue
-        if (step.verdict or {}).get("effect") == "deny" and step.status is Status.FAILED:
-            continue
-        review = at.get((step.scope + REVIEW, step.n))
-        if review is None:
-            if (step.verdict or {}).get("effect") != "allow":
-                faults.append(f"step {step.seq} ({step.name}) was done without being allowed: {step.verdict}")
-            continue
-        verdict = (review.result or {}).get("verdict")
-        if review.settled is None or verdict not in ("approve", "edit", "allow"):
-            faults.append(f"step {step.seq} ({step.name}) was done, and its review says {verdict}")
-        elif verdict != "allow" and not review.inherited:
-            if said.get((review.scope, review.n)) != (RequestStatus.DECIDED, verdict):
-                faults.append(f"step {step.seq} says {verdict}, its request {said.get((review.scope, review.n))}")
-    return faults
-
-
-def _ended(run: Run, requests: Sequence[tuple[str, int, str, str]]) -> list[str]:
-    pending = [place for *place, status, _ in requests if status == RequestStatus.PENDING]
-    faults = []
-    if run.status in TERMINAL:
-        if pending:
-            faults.append(f"it has ended, and requests are pending: {pending}")
-        if not run.stop_reason or run.ended_at is None or run.lease_until is not None:
-            faults.append("it has ended without a reason or a time, or under a lease")
-    elif run.status == RunStatus.WAITING and not pending and run.wake_at is None:
-        faults.append("it waits, and nobody is asked")
-    return faults
+def verify(run_id: str) -> list[str]:
+    """What is wrong with a run, its journal and its requests, as ``manage.py verify_runs --payloads`` has it."""
+    return [fault.says for _, found in verifying.verify(UUID(run_id), payloads=True) for fault in found]
 
 
 @dataclass

@@ -96,8 +96,8 @@ class Command(BaseCommand):
         else:
             for part in ("figures", "ratios", "machine"):
                 self.stdout.write(part)
-                for name, value in report[part].items():
-                    self.stdout.write(f"  {name:<48} {value}")
+                for label, value in report[part].items():
+                    self.stdout.write(f"  {label:<48} {value}")
         if failed:
             raise CommandError(failed)
         return None
@@ -106,6 +106,7 @@ class Command(BaseCommand):
         """Start an instance in a scratch directory, run the benchmark against it in a process of its own, stop it."""
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGINT, _interrupt)  # a shell that starts it in the background has it ignored
         with tempfile.TemporaryDirectory(prefix="sayso-bench-") as scratch:
             data = str(Path(scratch) / "data")
             port = free_port()
