@@ -159,14 +159,10 @@ SELECT id, begun, queue FROM (
 
 # Ready since a time to come is nobody: that clock was ahead, or the database's has been set back since. So it is with a
 # lease that ends later than a lease can.
-# A step under the lost token says that the worker got somewhere: then this is the first loss in a row. An intent that was
-# only begun anew does not: a tool that kills its process would be called again for ever.
+# A turn that got somewhere makes this the first loss in a row.
 _EXPIRED = f"""
-SELECT r.id, r.token,
-       CASE WHEN EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = r.id AND s.token = r.token
-                         AND NOT (s.status = 'intent' AND s.attempts <> '[]'))
-            THEN 1 ELSE r.lost_leases + 1 END
-FROM runs_run r WHERE r.status = 'running'
-    AND NOT r.lease_until BETWEEN clock_timestamp() AND clock_timestamp() + {2 * actions.LEASE_S} * interval '1 second'
-ORDER BY r.lease_until LIMIT %s
+SELECT id, token, CASE WHEN {actions.GOT_SOMEWHERE} THEN 1 ELSE lost_leases + 1 END
+FROM runs_run WHERE status = 'running'
+    AND NOT lease_until BETWEEN clock_timestamp() AND clock_timestamp() + {2 * actions.LEASE_S} * interval '1 second'
+ORDER BY lease_until LIMIT %s
 """  # noqa: S608  # a number of ours

@@ -6,8 +6,10 @@ import os
 from collections.abc import Generator
 
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
+from django.test.client import ClientHandler
 from django.test.utils import setup_databases, teardown_databases
 
 from tests.sweeping import Sweeper
@@ -43,3 +45,27 @@ def django_db_setup(
         for alias in ("default", "owner"):
             connections[alias].close()
         teardown_databases(made, verbosity=request.config.option.verbose)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_chain_of_middleware() -> Generator[None]:
+    """Let all test clients share what each would make at its first request: reading every static file's facts, above all.
+
+    A chain for each list of middleware and each mode, so that a test may change the list.
+    """
+    made: dict[tuple[str, ...], ClientHandler] = {}
+    load = ClientHandler.load_middleware
+
+    def share(handler: ClientHandler, is_async: bool = False) -> None:
+        key = (str(is_async), str(settings.DEBUG), *settings.MIDDLEWARE)
+        if key not in made:
+            load(handler, is_async)
+            made[key] = handler
+        elif handler is not made[key]:
+            for name in ("_view_middleware", "_template_response_middleware", "_exception_middleware"):
+                setattr(handler, name, getattr(made[key], name))
+            handler._middleware_chain = made[key]._middleware_chain
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientHandler, "load_middleware", share)
+        yield

@@ -261,7 +261,7 @@ def park(
         f"status = CASE WHEN {unmoved} THEN 'waiting' ELSE 'queued' END,"
         f" ready_at = CASE WHEN {unmoved} THEN NULL ELSE clock_timestamp() END,"
         f" wake_at = CASE WHEN {unmoved} THEN %s::timestamptz END,"
-        f" waiting_since = CASE WHEN {unmoved} AND %s THEN clock_timestamp() END, {_LET_GO}",
+        f" waiting_since = CASE WHEN {unmoved} AND %s THEN clock_timestamp() END, {_PARK}",
         "id = %s AND status = 'running' AND token = %s",
         [wake_seen, wake_seen, wake_seen, wake_at, wake_seen, for_person, _id(run), token],
         totals,
@@ -381,7 +381,13 @@ _STOP_WAITING = (
     " waiting_since = NULL"
 )
 _WORKED = "GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - leased_at), 0))"
+# Without a step under its token a turn got nowhere: an intent that was only begun anew is none, or a tool that kills its
+# process would be called again for ever.
+GOT_SOMEWHERE = """EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = runs_run.id AND s.token = runs_run.token
+                           AND NOT (s.status = 'intent' AND s.attempts <> '[]'))"""
+_STILL_LOST = f"CASE WHEN lost_leases = 0 OR {GOT_SOMEWHERE} THEN 0 ELSE lost_leases END"
 _LET_GO = f"active_s = active_s + {_WORKED}, leased_at = NULL, lease_until = NULL, lease_owner = '', lost_leases = 0"
+_PARK = _LET_GO.replace("lost_leases = 0", f"lost_leases = {_STILL_LOST}")
 _TOTALS = ", input_tokens = %s, output_tokens = %s, cost = %s, unpriced_steps = %s, model_s = %s, tool_s = %s"
 
 

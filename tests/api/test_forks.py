@@ -43,7 +43,7 @@ def test_what_would_happen_again_is_shown_before(desk: Desk, run: Run) -> None:
         "step": 4, "scope": "payer/tools", "index": 1, "tool": "pay", "title": "Pay €5.00", "state": "done",
     }  # fmt: skip
     assert shown == {
-        "from_step": 1, "kept_steps": 0, "open_steps": 0, "effects": [effect],
+        "from_step": 1, "kept_steps": 0, "open_steps": 0, "effects": [effect], "once": [],
         "editable": {"input": "Refund order A-17", "answer": "Pay it"},
     }  # fmt: skip
     at_gate = desk.house.reviewer.api.get(address, from_step=2).json()

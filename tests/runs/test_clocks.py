@@ -108,7 +108,7 @@ def test_a_call_under_way_is_given_its_time_by_a_machine_with_another_clock(
     made: list[int] = []
     monkeypatch.setattr(advancing, "run_team", team(safety, made.append))
     run = house.start()
-    at_point(2, lambda name: None, dead=True)
+    at_point(3, lambda name: None, dead=True)
     with pytest.raises(Crash):  # the intent is recorded, and who knows what became of it
         worker.advance(run.pk)
     failpoints.arm(None)
@@ -182,7 +182,7 @@ def test_a_run_goes_on_when_the_databases_clock_was_set_back_meanwhile(
 ) -> None:
     monkeypatch.setattr(advancing, "run_team", team(Safety.IDEMPOTENT))
     run = house.start()
-    at_point(4, lambda name: None, dead=True)
+    at_point(5, lambda name: None, dead=True)
     with pytest.raises(Crash):  # the first call is recorded
         worker.advance(run.pk)
     failpoints.arm(None)

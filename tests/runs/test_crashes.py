@@ -55,7 +55,7 @@ class Life:
 class Graveyard:
     """Lives lives, in processes that may be killed."""
 
-    def __init__(self, house: House, tmp_path: Path) -> None:
+    def __init__(self, house: House, tmp_path: Path, at_once: int = AT_ONCE) -> None:
         self.house = house
         self.effects = tmp_path / "effects"
         self.reviewer, self.operator = join(house.tenant), join(house.tenant, "Olga Operator")
@@ -70,7 +70,7 @@ class Graveyard:
                 [sys.executable, "-m", "tests.runs.zygote"],
                 cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )
-            for _ in range(AT_ONCE)
+            for _ in range(at_once)
         ]  # fmt: skip
         for zygote in self.zygotes:
             self.free.put(zygote)
@@ -79,7 +79,7 @@ class Graveyard:
         for zygote in self.zygotes:
             assert zygote.stdin is not None and zygote.stdout is not None
             zygote.stdin.close()
-            zygote.wait(10)
+            zygote.wait(60)  # it may still be importing
             zygote.stdout.close()
 
     def all(self, lives: list[Life]) -> list[Life]:
@@ -123,13 +123,24 @@ class Graveyard:
                     Run.objects.filter(pk=run.pk, status="running").update(lease_until="2026-01-01T00:00Z")
         raise AssertionError(f"{life}: {found.status} after 20 rounds")
 
+    def worker(self, run: Run) -> int:
+        """What became of a worker that had the run: 0, or how its process ended."""
+        zygote = self.free.get()
+        try:
+            return self._told(zygote, act="work", id=str(run.pk), run=str(run.pk), point="-")
+        finally:
+            self.free.put(zygote)
+
+    @staticmethod
+    def _told(zygote: subprocess.Popen[str], **told: Any) -> int:
+        assert zygote.stdin is not None and zygote.stdout is not None
+        zygote.stdin.write(json.dumps(told) + "\n")
+        zygote.stdin.flush()
+        return int(zygote.stdout.readline())
+
     def _act(self, life: Life, zygote: subprocess.Popen[str], **told: Any) -> bool:
         """Have it done; False when whoever did it died."""
-        assert zygote.stdin is not None and zygote.stdout is not None
-        point = [*life.points, "-"][life.deaths]
-        zygote.stdin.write(json.dumps({**told, "run": life.name, "point": point}) + "\n")
-        zygote.stdin.flush()
-        status = int(zygote.stdout.readline())
+        status = self._told(zygote, **told, run=life.name, point=[*life.points, "-"][life.deaths])
         assert status in (0, -9), f"{life}: {told} ended with {status}"
         life.deaths += status == -9
         return status == 0

@@ -22,7 +22,7 @@ from .test_crashes import Graveyard
 
 @pytest.fixture
 def graveyard(house: House, tmp_path: Path) -> Iterator[Graveyard]:
-    made = Graveyard(house, tmp_path)
+    made = Graveyard(house, tmp_path, at_once=1)
     yield made
     made.close()
 

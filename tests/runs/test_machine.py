@@ -61,8 +61,7 @@ def make(house: House) -> type[RuleBasedStateMachine]:
             token = self.token - 1 if stale else self.token
             done = self.call(actions.park, self.run.id, token, self.seen)
             assert done == (self.status == "running" and not stale)
-            if done:
-                self.losses = 0
+            if done:  # without a step it got nowhere, so what was lost before still counts
                 self.moved("queued" if self.wake != self.seen or self.cancel else "waiting")
 
         @rule(stale=st.booleans())

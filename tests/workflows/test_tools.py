@@ -331,7 +331,9 @@ def test_an_mcp_server_is_reached_over_http_with_its_key(world: World, clerk_at:
     assert (tmp_path / "book").read_text() == "over HTTP\n"
     with pytest.raises(http_tool.Failed, match="torn"):
         done(spec(world, "clerk.tear").call({}, "key"))
-    with pytest.raises(NoAnswer):
+    hasty = put(world, "clerk", body | {"headers": {"Authorization": "Bearer hush"}, "timeout": "PT3S"})
+    assert hasty.status_code == 200, hasty.content
+    with pytest.raises(NoAnswer):  # nothing tells that it is gone but its silence
         done(spec(world, "clerk.vanish").call({"text": "done"}, "key"))
     with pytest.raises(Unavailable):  # it is gone now
         done(spec(world, "clerk.read_book").call({}, "key"))
