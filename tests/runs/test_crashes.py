@@ -35,6 +35,7 @@ from . import scripted
 from .conftest import House, join
 
 ROOT = Path(__file__).parents[2]
+AT_THE_CALL = ("before_intent", "after_intent", "after_effect", "after_outcome")
 AT_ONCE = 3  # lives that are lived beside each other
 DID, DID_NOT = "happened", "did not happen"
 
@@ -220,8 +221,9 @@ def test_whoever_dies_a_payment_is_made_once(graveyard: Graveyard, safety: str) 
     expected, passed = graveyard.story(calm), graveyard.points(calm)
     assert expected[0] == "completed" and graveyard.happened(calm, "agent/tools", 1) == 1
     assert passed.keys() == {*NAMES, *AROUND}
+    points = passed if safety == "neither" else AT_THE_CALL  # the others have nothing to do with what the tool is
     lives = graveyard.all(
-        [Life(f"{name} {count}", (f"{name}:{count}",)) for name in passed for count in range(1, passed[name] + 1)]
+        [Life(f"{name} {count}", (f"{name}:{count}",)) for name in points for count in range(1, passed[name] + 1)]
     )
     # The opposite of what happened, where somebody is asked: a person's word is what counts.
     lives += graveyard.all([Life(f"{life.name} lie", life.points, lie=True) for life in lives if life.doubts])
@@ -234,7 +236,8 @@ def test_whoever_dies_a_payment_is_made_once(graveyard: Graveyard, safety: str) 
         if safety == "idempotent":
             assert not life.doubts
             assert done == (2 if "after_effect" in life.name and life.unknown else 1)  # by the same key
-            assert [attempt["cause"] for attempt in paid.attempts] == ["worker_lost"] * bool(life.unknown)
+            causes = ["worker_lost", None] if life.unknown else []  # the second one told what came of it
+            assert [attempt["cause"] for attempt in paid.attempts] == causes
             continue
         # It is asked about exactly where it is unknown: begun, and cut off.
         assert [(each.scope, each.n) for each in life.doubts] == [(f"{scope}/doubt", n) for scope, n in life.unknown], (
@@ -250,7 +253,8 @@ def test_whoever_dies_a_payment_is_made_once(graveyard: Graveyard, safety: str) 
         assert done == truly + (said == DID_NOT), life
         with tenant_scope(graveyard.house.tenant):
             assert contents(doubt)["arguments"] == {"turn": 1} and doubt.digest == paid.digest and doubt.tool == "pay"
-        (attempt,) = paid.attempts
+        attempt, *after = paid.attempts
+        assert [each["cause"] for each in after] == [None] * (said == DID_NOT)
         assert (attempt["cause"], attempt["answer"], attempt["request"]) == ("in_doubt", said, str(doubt.pk))
         assert attempt["by"] == "Rita Reviewer" and attempt["started_at"] < attempt["ended_at"]
     assert asked == (4 if safety == "neither" else 0)  # cut off before the call and behind it, with either answer
