@@ -92,10 +92,10 @@ def _done_to_the_world(row: Run, steps: list[Step]) -> dict[str, Any]:
     """Of a run that is over: the effects it had, may have had, and did not have."""
     if row.ended_at is None:
         return {}
-    found = effects.ledger(row, steps, over=True)
+    found = effects.account(row, steps, over=True)
     lists = [("maybe", found.maybe), ("done", found.done), ("failed", found.failed), ("not_done", found.not_done)]
     effects.open_up(row, [effect for _, each in lists for effect in each[: effects.SHOWN]])
-    return {"ledger": found, "ledger_lists": lists}
+    return {"account": found, "account_lists": lists}
 
 
 def _requests(actor: Actor, row: Run) -> Any:

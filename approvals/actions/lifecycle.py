@@ -68,7 +68,7 @@ def end_locked(run: Run, status: str, stop_reason: str, detail: str) -> None:
     Totals are summed from the journal: the worker that may be at work on the run gets no chance to hand them in.
     """
     steps = list(Step.objects.filter(tenant=run.tenant_id, run=run).order_by("seq"))
-    had = effects.ledger(run, steps, over=True).sentence
+    had = effects.account(run, steps, over=True).sentence
     detail = f"{detail} Until then: {had}." if had else detail
     if not runs.finish(run, None, status, stop_reason, detail, None, totals_of(steps)):
         raise RunOver(run)

@@ -317,7 +317,7 @@ def check_metadata(metadata: dict[str, Json] | None) -> None:
 def run_in_full(run: Run) -> dict[str, Json]:
     """A run as the API shows it by itself: with what it has done to the world."""
     steps = Step.objects.filter(tenant=run.tenant_id, run=run).order_by("seq")
-    found = effects.ledger(run, steps, over=run.ended_at is not None)
+    found = effects.account(run, steps, over=run.ended_at is not None)
     return {**run_out(run), "effects": effects.as_json(found)}
 
 

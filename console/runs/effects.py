@@ -33,7 +33,7 @@ class Effect:
 
 
 @dataclass(slots=True)
-class Ledger:
+class Account:
     """The effects of a run by sort, in the order in which they were begun."""
 
     done: list[Effect]
@@ -59,7 +59,7 @@ class Ledger:
         return "; ".join(parts)
 
 
-def ledger(run: Run, steps: Iterable[Step], over: bool) -> Ledger:
+def account(run: Run, steps: Iterable[Step], over: bool) -> Account:
     """What ``steps``, all of the run, come to; in one that is ``over``, what was still asked about will not be done.
 
     One query, and only where an outcome is not known.
@@ -71,7 +71,7 @@ def ledger(run: Run, steps: Iterable[Step], over: bool) -> Ledger:
     never = [step for step in asked if (step.scope.removesuffix(REVIEW), step.n) not in own]
     unknown = [step for step in calls if step.status in ("intent", "in_doubt")]
     heard = evidence.of_steps(run.pk, [(step.scope, step.n) for step in unknown])
-    found = Ledger([], [], [], [])
+    found = Account([], [], [], [])
     for step in calls:
         effect = _effect(step, heard.get((step.scope, step.n)))
         getattr(found, effect.sort).append(effect)
@@ -92,7 +92,7 @@ def open_up(run: Run, effects: Sequence[Effect]) -> None:
             first[seq].arguments = request.get("arguments")
 
 
-def as_json(found: Ledger) -> dict[str, list[dict[str, Json]]]:
+def as_json(found: Account) -> dict[str, list[dict[str, Json]]]:
     """As the API tells it."""
 
     def told(effect: Effect) -> dict[str, Json]:

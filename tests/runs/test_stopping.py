@@ -35,10 +35,10 @@ def cancel(desk: Desk, run: Run) -> Run:
         return approvals.cancel_run(desk.house.operator, desk.house.run(run))
 
 
-def ledger(desk: Desk, run: Run) -> effects.Ledger:
+def account(desk: Desk, run: Run) -> effects.Account:
     found = desk.house.run(run)
     with tenant_scope(desk.house.tenant):
-        return effects.ledger(found, Step.objects.filter(run=found).order_by("seq"), over=found.ended_at is not None)
+        return effects.account(found, Step.objects.filter(run=found).order_by("seq"), over=found.ended_at is not None)
 
 
 def hanging(desk: Desk) -> Run:
@@ -56,11 +56,11 @@ def test_a_cancel_in_a_hung_call_says_what_may_have_happened_and_keeps_what_come
         step = Step.objects.get(run=run, scope="agent/tools")
     assert (step.status, step.worker) == ("in_doubt", "test")  # not an intent for ever
     assert desk.host.live == 1  # the call is left to come to its end
-    (maybe,) = ledger(desk, run).maybe
+    (maybe,) = account(desk, run).maybe
     assert maybe.heard is None
     scripted.HELD.set()
     until(lambda: desk.host.live == 0)
-    (done,) = ledger(desk, run).done
+    (done,) = account(desk, run).done
     assert done.heard is not None and done.heard.result == {"did": 1} and done.heard.worker == "test"
     (late,) = desk.events(run, "late")
     assert late["payload"]["scope"] == "agent/tools"
@@ -80,14 +80,14 @@ def test_a_process_that_leaves_does_not_wait_for_a_hung_call_of_a_run_that_is_ov
     run = hanging(desk)
     cancel(desk, run)
     assert desk.host.close()  # within its grace, not within the thirty seconds of the call
-    assert ledger(desk, run).maybe
+    assert account(desk, run).maybe
 
 
 def test_a_cancel_while_it_waits_says_what_was_not_done(desk: Desk) -> None:
     run = desk.becomes(desk.start(turns=1, gate=True), "waiting")
     ended = cancel(desk, run)
     assert "1 not done (pay)" in ended.stop_detail and desk.pending(run) == []
-    (never,) = ledger(desk, run).not_done
+    (never,) = account(desk, run).not_done
     assert never.why == "Nobody had decided about it."
 
 
@@ -95,7 +95,7 @@ def test_a_cancel_before_anything_has_nothing_to_tell(desk: Desk) -> None:
     desk.deaf = True
     run = desk.start()
     assert cancel(desk, run).stop_detail == "Olga Operator cancelled the run."
-    assert not ledger(desk, run)
+    assert not account(desk, run)
 
 
 def doubtful(desk: Desk) -> tuple[Run, Run, ApprovalRequest]:
@@ -157,7 +157,7 @@ def test_what_happened_is_kept_as_a_persons_word(desk: Desk) -> None:
     _, again, request = doubtful(desk)
     desk.decide(request, "respond", answer="happened", result={"did": 1})
     assert desk.becomes(again, "completed", "failed").status == "completed"
-    (done,) = ledger(desk, again).done
+    (done,) = account(desk, again).done
     assert done.why == "Rita Reviewer says so." and len(desk.done()) == 1
 
 
