@@ -285,7 +285,9 @@ WITH kept AS (
 ), facts AS (
     INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
                            verdict, attempts, usage, cost, inherited, started_at, ended_at, worker, token)
-    SELECT %(again)s, s.tenant_id, k.seq, k.settled, s.scope, s.n, s.kind, k.status, s.safety, s.name, s.agent, s.digest,
+    SELECT %(again)s, s.tenant_id, k.seq, k.settled, s.scope, s.n, s.kind,
+           CASE WHEN k.settled IS NULL AND s.safety = 'idempotent' THEN 'intent' ELSE k.status END, s.safety, s.name,
+           s.agent, s.digest,
            s.key, s.verdict, s.attempts, s.usage, s.cost, true, s.started_at,
            CASE WHEN k.settled IS NOT NULL THEN s.ended_at END, s.worker, 0
     FROM kept k JOIN runs_step s ON s.run_id = %(run)s AND s.seq = k.old

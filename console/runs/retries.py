@@ -75,8 +75,9 @@ def copy_record(run: Run, again: Run) -> int:
     """Copy the steps that ``again`` inherits, with their payloads as they are sealed; returns how many.
 
     Kept is what was settled up to the last good step, numbered anew without gaps. A call that may have had an effect and
-    whose outcome is unknown is kept as an open step wherever it stands, so that it is asked about and not done again; and
-    with it what was settled before it began, failures that the team went on from included: it came of them.
+    whose outcome is unknown is kept as an open step wherever it stands, so that it is asked about and not done again (an
+    idempotent one is called again, with its key); and with it what was settled before it began, failures that the team
+    went on from included: it came of them.
     """
     with connection.cursor() as cursor:
         cursor.execute(_COPY_STEPS, {"run": run.id, "again": again.id, "stopped": _stopped_seqs(run)})
@@ -118,8 +119,10 @@ WITH unknown AS (
 )
 INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
                        verdict, attempts, usage, cost, inherited, started_at, ended_at, worker, token)
-SELECT %(again)s, k.tenant_id, b.anew, e.anew, k.scope, k.n, k.kind, k.status, k.safety, k.name, k.agent, k.digest, k.key,
-       k.verdict, k.attempts, k.usage, k.cost, true, k.started_at, k.ended_at, k.worker, 0
+SELECT %(again)s, k.tenant_id, b.anew, e.anew, k.scope, k.n, k.kind,
+       CASE WHEN k.settled IS NULL AND k.safety = 'idempotent' THEN 'intent' ELSE k.status END,
+       k.safety, k.name, k.agent, k.digest, k.key, k.verdict, k.attempts, k.usage, k.cost, true, k.started_at,
+       k.ended_at, k.worker, 0
 FROM kept k JOIN places b ON b.place = k.seq LEFT JOIN places e ON e.place = k.settled
 """
 _COPY_PAYLOADS = """

@@ -47,4 +47,5 @@ def _pytest(arguments: list[str]) -> int:
 
 
 def _workers() -> list[str]:
-    return ["-n", str(max(2, min(8, os.cpu_count() or 2)))]
+    # Some tests take a minute: who is done takes over what another has not begun.
+    return ["-n", str(max(2, min(8, os.cpu_count() or 2))), "--dist", "worksteal"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from approvals.verify import verify
 from console.audit.models import AuditRecord
 from console.durable.steps import Kind, Safety, Status, Step
 from console.runs import actions, record
@@ -103,6 +104,14 @@ def test_a_call_whose_outcome_nobody_knows_is_not_forgotten(house: House, status
         ("a/model", "done", ""),
         ("a/tools", Status.IN_DOUBT, "k2"),  # as the run ended, nobody would record an outcome any more
     ]
+
+
+def test_a_call_that_may_be_repeated_is_made_again_and_asks_nobody(house: House) -> None:
+    run = ended(house, "worker_lost", done(1), tool(2, safety=Safety.IDEMPOTENT))
+    assert str(journal(house, run)[-1].status) == "in_doubt"  # it is over, and may have done it
+    kept = [(str(step.status), step.key) for step in journal(house, retry(house, run))]
+    assert kept == [("done", ""), ("intent", "k2")]
+    assert not [fault for _, found in verify(run.pk) for fault in found if "in doubt" in fault.says]
 
 
 def test_a_failed_call_is_kept_with_the_unknown_one_that_came_of_it(house: House) -> None:
