@@ -10,6 +10,7 @@ whoever comes next finds out from its step what became of it, and never just doe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +21,8 @@ from console.durable.bodies import Call
 from console.durable.digest import digest
 from console.durable.errors import OutcomeUnknown
 from console.durable.steps import Done, Json, Safety
+
+log = logging.getLogger(__name__)
 
 LOOKS = (0.2, 0.5, 1.0, 2.0, 3.0)  # seconds between two looks at a deed that another run is doing
 
@@ -90,7 +93,11 @@ async def once(
     try:
         found = await _taken(ledger, deed, call, pace, seconds)
     except Exception as error:
-        return Done(f"Nothing was done. The ledger of deeds cannot be asked: {type(error).__name__}.", failed=True)
+        log.exception("%s#%s: the ledger of deeds cannot be asked about %s", call.scope, call.n, deed.tool)
+        said = f"The ledger of deeds cannot be asked: {type(error).__name__}."
+        if call.again == "worker_lost":
+            raise OutcomeUnknown(f"{said} What an earlier try came to is not known") from error
+        return Done(f"Nothing was done. {said}", failed=True)
     if found.state != "ours":
         told = {"run": found.run, "step": found.step} if found.run else {}
         cause = "ledger" if found.state == "done" else f"ledger_{found.state}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from console.agents.deeds import Deed, Found
+from console.agents.deeds import Deed, Found, once
+from console.agents.pacing import Pace
 from console.agents.tools import Failed, NoAnswer, ToolSpec
+from console.durable.bodies import Call
+from console.durable.errors import OutcomeUnknown
 from console.durable.steps import Safety, Status, Step
 from tests.agents.stage import Script, World, agent, never, team
 
@@ -152,6 +156,29 @@ def test_without_the_ledger_nothing_is_done() -> None:
     world = desk(("7", 5))
     world.ledger.broken = True
     assert "Nothing was done. The ledger" in world.finishes()["result"] and not world.done
+
+
+@pytest.mark.parametrize(("again", "unknown"), [("", False), ("in_doubt", False), ("worker_lost", True)])
+def test_nobody_says_that_nothing_was_done_of_a_call_that_was_begun_before(
+    again: str, unknown: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away:
+        async def begin(self, deed: Deed, sure: bool) -> Found:
+            raise ConnectionError("the ledger is away")
+
+    async def do() -> Any:
+        raise AssertionError("the deed is done without the ledger")
+
+    deed = Deed("run", "refund 7", "refund", 1, "d", True, "a/tools", 1)
+    call = Call("a/tools", 1, "key", None, None, again)
+    trying = once(Away(), deed, call, Pace(), 5.0, do)  # type: ignore[arg-type]  # the rest of it is not asked for
+    if unknown:
+        with pytest.raises(OutcomeUnknown, match="earlier try"):
+            asyncio.run(trying)
+    else:
+        told = asyncio.run(trying)
+        assert told.failed and told.value.startswith("Nothing was done")
+    assert "the ledger is away" in caplog.text
 
 
 def spec(action: str) -> ToolSpec:
