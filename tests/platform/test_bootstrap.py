@@ -76,11 +76,11 @@ def test_keys_are_made_once_readable_by_the_owner_alone_and_not_when_given(tmp_p
 def test_another_command_takes_on_the_environment_of_the_chosen_instance(tmp_path, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/x")
     monkeypatch.setenv("SAYSO_SECRET_KEY", "elsewhere")
+    monkeypatch.setenv("SAYSO_SECRET_KEY_FILE", "before: what adopt() sets is undone with it")
     instance.save(tmp_path, {"env": {"DATABASE_URL": "postgresql:///here", "SAYSO_SECRET_KEY_FILE": "/here"}})
     instance.adopt(tmp_path)
     assert os.environ["DATABASE_URL"] == "postgresql:///here"
     assert os.environ["SAYSO_SECRET_KEY_FILE"] == "/here" and "SAYSO_SECRET_KEY" not in os.environ
-    monkeypatch.delenv("SAYSO_SECRET_KEY_FILE")
     with pytest.raises(places.Refused, match="there is no instance in"):
         instance.adopt(tmp_path / "nothing")
 
