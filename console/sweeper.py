@@ -32,6 +32,7 @@ _told: dict[str, float] = {}  # when a full queue was last spoken of
 _NEWER = " newer"  # no name of a queue
 _clock: tuple[datetime, float] | None = None  # what the database's clock and our steady one said in the last sweep
 _held: float = 0.0  # until when, by our steady one, nobody's lease counts as expired
+_next: float | None = None  # when, by our steady one, the first of all leases runs out
 
 
 def sweep() -> int:
@@ -72,9 +73,13 @@ def expired_leases() -> int:
     When the database's clock was set forward, every lease looks expired until it has been renewed, at most a second
     later: taken then, hundreds of calls under way would be in doubt for nothing.
     """
+    global _next
     with system_scope("sweeping: expired leases"), connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        if _jumped(cursor.fetchone()[0], time.monotonic()):
+        cursor.execute(_NOW)
+        now, first = cursor.fetchone()
+        steady = time.monotonic()
+        _next = None if first is None or first <= now else steady + (first - now).total_seconds()
+        if _jumped(now, steady):
             return 0
         cursor.execute(_EXPIRED, [LIMIT])
         found = cursor.fetchall()
@@ -92,6 +97,15 @@ def expired_leases() -> int:
             elif actions.lose(run_id, token, losses):
                 log.warning("run %s: its worker is gone (%d in a row)", run_id, losses)
     return len(found)
+
+
+def next_loss() -> float | None:
+    """Seconds until the first lease runs out that nobody renews, as the last look at them saw it; None without any.
+
+    Living workers renew every second, so this is less than a second only where one is gone: looked at then, its runs go
+    on at once, and nobody has to ask more often.
+    """
+    return None if _next is None else max(0.0, _next - time.monotonic())
 
 
 def due_runs() -> int:
@@ -156,6 +170,8 @@ SELECT id, begun, queue FROM (
     ) AS forgotten
 ) AS placed WHERE place <= %s ORDER BY ready_at
 """  # noqa: S608  # a text of ours
+
+_NOW = "SELECT clock_timestamp(), (SELECT MIN(lease_until) FROM runs_run WHERE status = 'running')"
 
 # Ready since a time to come is nobody: that clock was ahead, or the database's has been set back since. So it is with a
 # lease that ends later than a lease can.

@@ -6,6 +6,7 @@ are enough for hundreds of runs.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -25,6 +26,9 @@ from console.celery import app
 from console.hosting.host import SLOTS, Host
 
 log = logging.getLogger(__name__)
+
+SWEEP_S = 1.2  # seconds until the next sweep has surely begun; see celery.py
+MOMENT = 0.02  # seconds after its end at which a lease is looked at
 
 _host: Host | None = None
 _sweeping: Future[int] | None = None
@@ -104,6 +108,36 @@ def _sweep() -> int:
     except Exception:
         log.exception("a sweep failed; the next one follows in a second")
         return 0
+    finally:
+        _look_in_time()
+
+
+def _look_in_time() -> None:
+    """Where a lease runs out before the next sweep, look at the moment at which it does."""
+    left = sweeper.next_loss()
+    if left is not None and left < SWEEP_S:
+        timer = threading.Timer(left + MOMENT, _take_back)
+        timer.daemon = True
+        timer.start()
+
+
+def _take_back() -> None:
+    """Make the runs of a worker that is gone ready, unless a sweep is about to."""
+    global _sweeping
+    with _lock:
+        if _host is not None and (_sweeping is None or _sweeping.done()):
+            with contextlib.suppress(RuntimeError):  # the process is leaving: another worker's sweep finds them
+                _sweeping = _host.database.submit(_recover)
+
+
+def _recover() -> int:
+    try:
+        return sweeper.expired_leases()
+    except Exception:
+        log.exception("expired leases could not be looked at; the next sweep follows in a second")
+        return 0
+    finally:
+        _look_in_time()
 
 
 @signals.worker_init.connect

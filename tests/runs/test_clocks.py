@@ -216,6 +216,18 @@ def test_leases_are_not_taken_for_expired_right_after_a_jump(house: House) -> No
     assert sweeper.expired_leases() == 1 and house.run(run).status == "queued"
 
 
+def test_a_sweep_says_when_the_first_lease_runs_out(house: House) -> None:
+    run = house.start()
+    assert sweeper.expired_leases() == 0 and sweeper.next_loss() is None
+    with system_scope("test"):
+        assert actions.claim(run.pk, "one")
+        Run.objects.filter(pk=run.pk).update(lease_until=database_now() + timedelta(seconds=5))
+    assert sweeper.expired_leases() == 0
+    left = sweeper.next_loss()
+    assert left is not None and 0 < left <= 5
+    assert expire_lease(run) == 1 and sweeper.next_loss() is None
+
+
 def test_a_lease_from_a_time_to_come_is_nobodys(house: House) -> None:
     run = house.start()
     with system_scope("test"):

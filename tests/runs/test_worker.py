@@ -55,6 +55,32 @@ def test_sweeps_do_not_overlap(host: FakeHost) -> None:
     assert len(host.submitted) == 2
 
 
+def test_a_lease_that_runs_out_before_the_next_sweep_is_looked_at_in_time(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[tuple[float, Any]] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, seconds: float, then: Any) -> None:
+            timers.append((seconds, then))
+
+        def start(self) -> None:
+            assert self.daemon  # it holds up no shutdown
+
+    monkeypatch.setattr(worker.threading, "Timer", Timer)
+    for left, expected in ((None, 0), (9.0, 0), (0.4, 1)):
+        monkeypatch.setattr(sweeper, "next_loss", lambda left=left: left)
+        worker._look_in_time()
+        assert len(timers) == expected
+    [(seconds, then)] = timers
+    assert seconds > 0.4
+    then()
+    then()  # one at a time
+    assert len(host.submitted) == 1
+
+
 def test_a_failing_sweep_is_logged_and_the_next_one_comes(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     def fail() -> int:
         raise ZeroDivisionError("the sweep's own fault")
