@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import agenda, policy
@@ -15,6 +15,7 @@ from approvals.actions import standing
 from approvals.actions.requests import hours_of, lock_run, plain, shown_for, tell, title_of
 from approvals.models import NEVER_DUE, PRESSING, ApprovalRequest
 from approvals.notices import events, outbox
+from console import prepared
 from console.durable.steps import Ask
 from console.runs.models import TERMINAL, Run
 from console.tenants import crypto
@@ -22,7 +23,7 @@ from console.tenants import crypto
 Json = Any
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)  # in its caller's scope: what fails here fails there
 def announce(run_id: UUID, ask: Ask, blocks: int = 1) -> ApprovalRequest | None:
     """Write the request of a gate that asks for a person, and tell the queue and the run's page.
 
@@ -77,7 +78,7 @@ def announce(run_id: UUID, ask: Ask, blocks: int = 1) -> ApprovalRequest | None:
 
 def _found(run: Run, ask: Ask, now: datetime) -> tuple[bool, bool]:
     """Whether the request is there already, and whether anybody may have approved it in advance; see standing.use."""
-    with connection.cursor() as cursor:  # by hand: of most requests neither is true, and the ORM asks for rows, twice
+    with prepared.cursor() as cursor:  # by hand: of most requests neither is true, and the ORM asks for rows, twice
         cursor.execute(
             _FOUND,
             [run.tenant_id, run.pk, ask.scope, ask.n, run.tenant_id, run.workflow_id, plain(ask.tool, 200), now],

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import agenda, audience, in_doubt, policy, rule_sets
@@ -29,6 +29,7 @@ from approvals.errors import AlreadyVoted, Changed, Invalid, TooLate
 from approvals.models import ApprovalRequest, RequestStatus, Vote
 from approvals.notices import events, outbox
 from approvals.words import Words, read
+from console import prepared
 from console.audit import log
 from console.durable.digest import digest as digest_of
 from console.durable.steps import Ask, Decision, Verdict
@@ -136,7 +137,7 @@ def decided(run_id: UUID, places: Collection[tuple[str, int]]) -> dict[tuple[str
     not decided are left out. Call inside a scope."""
     if not places:
         return {}
-    with connection.cursor() as cursor:  # by hand: a worker asks at each resume, and the ORM takes longer than Postgres
+    with prepared.cursor() as cursor:  # by hand: a worker asks at each resume, and the ORM takes longer than Postgres
         cursor.execute(_DECIDED, [run_id, [scope for scope, _ in places], [n for _, n in places]])
         return {(row[0], row[1]): _decision(row) for row in cursor.fetchall()}
 

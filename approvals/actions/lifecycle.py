@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import in_doubt
@@ -13,6 +13,7 @@ from approvals.actions.requests import lock_run, tell
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest, RequestStatus
 from approvals.notices import events, outbox
+from console import prepared
 from console.audit import log
 from console.runs import actions as runs
 from console.runs import effects, evidence
@@ -40,7 +41,7 @@ def cancel_run(actor: Actor, run: Run) -> Run:
     return Run.objects.select_related("workflow", "revision", "tenant").get(pk=locked.pk)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)  # in its caller's scope: what fails here fails there
 def finish_run(
     run_id: UUID,
     token: int | None,
@@ -90,7 +91,7 @@ def heard_late(run_id: UUID, scope: str, n: int) -> int:
 
 def moot(run: Run) -> int:
     """Nothing is left to decide for ``run``: its pending requests leave every screen. Returns how many there were."""
-    with connection.cursor() as cursor:  # by hand: most runs end with nothing to decide, and the ORM asks for the rows
+    with prepared.cursor() as cursor:  # by hand: most runs end with nothing to decide, and the ORM asks for the rows
         cursor.execute(_PENDING, [run.tenant_id, run.pk])
         (any_pending,) = cursor.fetchone()
     if not any_pending:

@@ -12,9 +12,11 @@ from django.core.exceptions import ValidationError
 from approvals import calendars, policy
 from approvals.errors import TooLate
 from approvals.models import ApprovalRequest, Calendar, RequestStatus, Vote
+from console import prepared
 from console.durable.steps import Ask, Verdict
 from console.runs import feed
 from console.runs.models import Run
+from console.runs.rows import COLUMNS, WIDTH, run_of
 from console.tenants import access, crypto
 from console.tenants.access import Actor
 from console.workflows.models import Workflow
@@ -63,20 +65,22 @@ def lock_run(run_id: UUID, tenant_id: UUID | None = None) -> Run:
     Of its workflow only the slug and the name are there; anything else is read when it is asked for.
     """
     # By hand: a worker does this at each pause and each end, and the ORM makes the statement anew each time.
-    found = list(Run.objects.raw(_LOCK, [run_id, tenant_id, tenant_id]))
-    if not found:
+    with prepared.cursor() as cursor:
+        cursor.execute(_LOCK, [run_id, tenant_id, tenant_id])
+        row = cursor.fetchone()
+    if row is None:
         raise Run.DoesNotExist(f"There is no run {run_id}.")
-    run: Any = found[0]
-    run.workflow = Workflow.from_db("default", _NAMED, [run.workflow_id, run.workflow_slug, run.workflow_name])
-    return found[0]
+    run = run_of(row)
+    run.workflow = Workflow.from_db("default", _NAMED, [run.workflow_id, *row[WIDTH:]])
+    return run
 
 
 _NAMED = ["id", "slug", "name"]
-_LOCK = """
-    SELECT r.*, w.slug AS workflow_slug, w.name AS workflow_name
-    FROM runs_run r JOIN workflows_workflow w ON w.id = r.workflow_id
-    WHERE r.id = %s AND (%s::uuid IS NULL OR r.tenant_id = %s) FOR NO KEY UPDATE OF r
-"""
+_LOCK = f"""
+    SELECT {COLUMNS}, w.slug, w.name
+    FROM runs_run JOIN workflows_workflow w ON w.id = runs_run.workflow_id
+    WHERE runs_run.id = %s AND (%s::uuid IS NULL OR runs_run.tenant_id = %s::uuid) FOR NO KEY UPDATE OF runs_run
+"""  # noqa: S608
 
 
 def lock_runs(tenant_id: UUID, run_ids: Iterable[UUID]) -> None:

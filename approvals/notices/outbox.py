@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from django.db import connection
 from django.utils import timezone
 
 from approvals.notices import events
+from console import prepared
 
 if TYPE_CHECKING:
     from approvals.models import ApprovalRequest
@@ -26,7 +26,7 @@ def note(request: ApprovalRequest | None, run: Run, event: str, **extra: Any) ->
     if run.smoke_test_id is not None:
         return  # nobody is asked in a smoke test, and nobody waits for it
     facts = {**facts_of(request, run), **extra}
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(
             _NOTE,
             {
@@ -81,9 +81,9 @@ def _iso(at: datetime | None) -> str | None:
 
 _NOTE = """
     INSERT INTO approvals_notice (id, tenant_id, event, request_id, run_id, facts, created_at)
-    SELECT %(id)s, %(tenant)s, %(event)s, %(request)s, %(run)s, %(facts)s::jsonb, %(now)s
+    SELECT %(id)s, %(tenant)s, %(event)s, %(request)s::uuid, %(run)s, %(facts)s::jsonb, %(now)s
     WHERE EXISTS (SELECT 1 FROM approvals_channel c
                   WHERE c.tenant_id = %(tenant)s AND c.active AND c.events @> %(listed)s::jsonb)
        OR EXISTS (SELECT 1 FROM approvals_subscription s
-                  WHERE s.tenant_id = %(tenant)s AND s.wants = ANY(%(wants)s))
+                  WHERE s.tenant_id = %(tenant)s AND s.wants = ANY(%(wants)s::text[]))
 """

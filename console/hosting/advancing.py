@@ -12,11 +12,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from approvals import actions as approvals
 from approvals import rule_sets
 from approvals.policy import TenantRules
+from console import prepared
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.agents.team import run_team
@@ -259,7 +258,7 @@ def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool, int | None]:
     """How many of its messages the feed has told, as the last index; the revision that new runs would take; what the
     tenant may spend a day; whether an earlier worker left money put aside; whether the tenant has revoked tools; and the
     number of its own rules."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(MAX(index), -1), (SELECT current_id FROM workflows_workflow WHERE id = %s),"
             " (SELECT limits ->> 'max_cost_per_day' FROM tenants_tenantlimits WHERE tenant_id = %s),"

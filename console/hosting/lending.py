@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 from genai_prices import Usage, calc_price
 
+from console import prepared
 from console.agents.breakers import Breaker, Breakers
 from console.agents.clients import ChatCompletionClient, Clients
 from console.agents.deeds import Ledger
@@ -47,7 +47,7 @@ class Key:
 
 def keys_for(tenant_id: UUID, body: Mapping[str, Any]) -> dict[str, Key]:
     """The credentials that a revision names, by name; those that are missing are left out. Call inside a scope."""
-    with connection.cursor() as cursor:  # by hand: each claim asks, and the ORM takes longer than Postgres
+    with prepared.cursor() as cursor:  # by hand: each claim asks, and the ORM takes longer than Postgres
         wanted = {*_names(body).values(), *(each["credential"] for each in body.get("fallbacks") or [])}
         cursor.execute(_KEYS, [tenant_id, list(wanted)])
         rows = cursor.fetchall()

@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.utils import timezone
 
+from console import prepared
 from console.audit import log as audit
 from console.durable import SCHEMA_VERSION
 from console.runs import admission, feed, forks, inputs, retries, wakeups
@@ -29,6 +30,7 @@ from console.runs.beginning import autogen_version, begin, create, status_payloa
 from console.runs.forks import Repeats
 from console.runs.models import TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
+from console.runs.rows import COLUMNS, WIDTH, run_of
 from console.runs.totals import Totals
 from console.tenants import access, crypto
 from console.tenants.access import Actor, require
@@ -411,11 +413,23 @@ def _update(
             totals.tool_s,
         ]
         if totals.worked_s is not None:  # its own count: the database's clock may have been set meanwhile
-            assignments = assignments.replace(_WORKED, f"{totals.worked_s:.6f}")
+            before, found, after = assignments.partition(_WORKED)
+            if found:
+                assignments = f"{before}%s::float8{after}"
+                parameters.insert(before.count("%s"), totals.worked_s)
     if token_step:
         assignments += ", token = token + 1"
-    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING *, {wakeups.QUEUE} AS queue"  # noqa: S608  # literals
-    return list(Run.objects.raw(sql, [*parameters, *values[split:]]))
+    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING {COLUMNS}, {wakeups.QUEUE}"  # noqa: S608  # literals
+    with prepared.cursor() as cursor:
+        cursor.execute(sql, [*parameters, *values[split:]])
+        return [_with_queue(row) for row in cursor.fetchall()]
+
+
+def _with_queue(row: Sequence[Any]) -> Run:
+    run: Any = run_of(row)
+    run.queue = row[WIDTH]
+    found: Run = run
+    return found
 
 
 def _tell_let_go(rows: list[Run]) -> bool:

@@ -18,8 +18,9 @@ from uuid import UUID
 
 import redis
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
+from console import prepared
 from console.once import once
 from console.runs.hints import Hints
 from console.runs.models import FeedEvent
@@ -54,7 +55,7 @@ def publish_to(
     at = datetime.now(UTC)
     text = json.dumps(payload, default=str)
     sealed = crypto.seal(tenant_id, "feed", text.encode())
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_PUBLISH, [tenant_id, list(topics), tenant_id, kind, index, sealed, at])
         numbers: dict[str, int] = dict(cursor.fetchall())
     hints = [(CHANNEL, frame(topic, numbers[topic], kind, at, text)) for topic in topics]
@@ -71,7 +72,7 @@ _PUBLISH = """
         RETURNING name, last_seq
     )
     INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
-    SELECT name, last_seq, %s, %s, %s::int, %s, %s FROM topics
+    SELECT name, last_seq, %s, %s, %s::int, %s::bytea, %s FROM topics
     RETURNING topic, seq
 """
 

@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
+from console import prepared
 from console.durable.steps import Kind, Safety, Status, Step
 from console.runs import models
 from console.tenants import crypto
@@ -29,7 +28,7 @@ def steps(run_id: UUID | str, *, payload: bool = True) -> list[Step]:
 
     Call inside a tenant or system scope.
     """
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_WITH_PAYLOAD if payload else _FACTS, [run_id])
         return [_step(row) for row in cursor.fetchall()]
 
