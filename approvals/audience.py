@@ -28,6 +28,11 @@ def require_reviewer(actor: Actor) -> None:
 def require(actor: Actor, request: ApprovalRequest, verdict: str, now: datetime) -> None:
     """Raise unless ``actor`` may say ``verdict`` to a pending request: Forbidden, or Claimed when a colleague is at it."""
     require_reviewer(actor)
+    require_of(actor, request, verdict, now)
+
+
+def require_of(actor: Actor, request: ApprovalRequest, verdict: str, now: datetime) -> None:
+    """The same of somebody who has just been found to be a reviewer."""
     why = bar(actor, request, groups.of(actor) if request.group else ())
     if why:
         raise access.Forbidden(why)

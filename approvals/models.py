@@ -8,6 +8,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
 from approvals.notices import models as notices  # noqa: F401 - Django looks for an app's tables here
+from console.prepared import Rows
 
 NEVER_DUE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts after every date
 PRESSING = {"high": 0, "medium": 1, "low": 2}  # anything else is 3
@@ -119,6 +120,9 @@ class ApprovalRequest(models.Model):
                 condition=models.Q(status__in=("decided", "expired")),
             ),
         ]
+
+
+REQUESTS = Rows(ApprovalRequest)  # for statements that are written by hand
 
 
 class Vote(models.Model):

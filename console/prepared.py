@@ -8,9 +8,16 @@ Name the columns, never ``*``: a plan whose result has changed shape fails after
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.utils import CursorWrapper
+from django.db.models import JSONField, Model
+
+M = TypeVar("M", bound=Model)
 
 AFTER = 1  # times that a connection sees a statement before Postgres keeps its plan
 
@@ -19,12 +26,33 @@ def cursor() -> CursorWrapper:
     """A cursor of the caller's transaction, as ``connection.cursor()`` with the same guards; use it as ``with``."""
     connection = connections[DEFAULT_DB_ALIAS]
     connection.validate_thread_sharing()
+    if connection.queries_logged:  # somebody reads along: with the values in the text, as Django shows statements
+        return connection.cursor()
     connection.ensure_connection()
     line = connection.connection
     if line.prepare_threshold is None:  # as Django leaves it; its own cursors prepare nothing all the same
         line.prepare_threshold = AFTER
     with connection.wrap_database_errors:
         made = ServerBindingCursor(line)
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    found: CursorWrapper = wrap(made)
+    found: CursorWrapper = connection.make_cursor(made)
     return found
+
+
+class Rows(Generic[M]):
+    """What the ORM makes of a model's rows, without its making the statement anew: a row begins with ``columns``."""
+
+    def __init__(self, model: type[M]) -> None:
+        fields = model._meta.concrete_fields
+        self._model = model
+        self._names = [field.attname for field in fields]
+        self._json = [place for place, field in enumerate(fields) if isinstance(field, JSONField)]
+        self.width = len(fields)
+        self.columns = ", ".join(f'{model._meta.db_table}."{field.column}"' for field in fields)
+
+    def of(self, row: Sequence[Any]) -> M:
+        """The instance that a row begins with."""
+        values = list(row[: self.width])
+        for place in self._json:
+            if isinstance(values[place], str):  # as Django has it handed over
+                values[place] = json.loads(values[place])
+        return self._model.from_db(DEFAULT_DB_ALIAS, self._names, values)

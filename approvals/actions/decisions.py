@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 
 from approvals import agenda, audience, in_doubt, policy, rule_sets
@@ -19,6 +19,7 @@ from approvals.actions.requests import (
     facts_of,
     iso,
     lock_run_of,
+    request_of,
     require_open,
     standing_votes,
     tell,
@@ -35,7 +36,7 @@ from console.durable.digest import digest as digest_of
 from console.durable.steps import Ask, Decision, Verdict
 from console.runs import actions as runs
 from console.runs.models import Run
-from console.tenants import access, crypto, groups
+from console.tenants import crypto, groups
 from console.tenants.access import Actor
 from console.workflows.models import Revision
 
@@ -85,17 +86,17 @@ def decide(
     Raises access.NotFound, access.Forbidden (see audience.require), TooLate, AlreadyVoted, Changed, Claimed, Invalid.
     """
     run = lock_run_of(actor, request_id)
-    request = access.get(ApprovalRequest, actor, pk=request_id)  # after the lock: what it says then holds
+    request = request_of(actor, request_id)  # after the lock: what it says then holds
     audience.require_reviewer(actor)
     request.workflow = run.workflow  # joined there already, and shown next
     now = timezone.now()
     require_open(request, now)
     words = read(request.kind, verdict, reason, arguments, answer, result, request.verdicts)
-    audience.require(actor, request, words.verdict, now)
+    audience.require_of(actor, request, words.verdict, now)
     against = in_doubt.contradicted(request, words.answer)
     if against and not despite_evidence:
         raise Invalid("despite_evidence", against)
-    votes = standing_votes(request)
+    votes = standing_votes(request) if request.approvers > 1 else []  # one vote that counts decides, and ends it
     table = proposal(request, votes)
     if digest is not None and digest != table.digest:
         by = f" by {table.edited_by}" if table.edited_by else ""
@@ -243,7 +244,7 @@ def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: 
     void = votes if words.verdict == "edit" else own
     if void:
         Vote.objects.filter(tenant=request.tenant_id, pk__in=[vote.pk for vote in void]).update(voided=True)
-    vote = Vote.objects.create(
+    vote = Vote(
         tenant_id=request.tenant_id,
         request=request,
         voter_id=actor.id,
@@ -251,8 +252,24 @@ def _vote(actor: Actor, request: ApprovalRequest, votes: Sequence[Vote], words: 
         verdict=words.verdict,
         digest=words.digest,
         sealed=crypto.seal_json(request.tenant_id, "vote", words.contents()),
+        at=timezone.now(),
     )
+    keep_vote(vote)
     return [*(each for each in votes if each not in void), vote]
+
+
+def keep_vote(vote: Vote) -> None:
+    """Write a new vote."""
+    values = [vote.pk, vote.tenant_id, vote.request_id, vote.voter_id, vote.voter_name, vote.verdict, vote.digest]
+    with prepared.cursor() as cursor:
+        cursor.execute(_VOTE, [*values, vote.sealed, vote.at])
+    vote._state.adding, vote._state.db = False, DEFAULT_DB_ALIAS
+
+
+_VOTE = """
+    INSERT INTO approvals_vote (id, tenant_id, request_id, voter_id, voter_name, verdict, digest, sealed, voided, at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, %s)
+"""
 
 
 def _agreed(words: Words, votes: Sequence[Vote]) -> Words:
@@ -318,12 +335,22 @@ def settle(
         "agenda": [],
         "next_at": None,
     }
-    pending = ApprovalRequest.objects.filter(pk=request.pk, tenant=request.tenant_id, status=RequestStatus.PENDING)
-    if not pending.update(**outcome):
+    with prepared.cursor() as cursor:
+        said = [str(status), now, words.verdict, by_id, by_name, sealed]
+        cursor.execute(_SETTLE, [*said, request.tenant_id, request.pk])
+        won = cursor.rowcount
+    if not won:
         request.refresh_from_db()
         raise TooLate(request)
     for name, value in outcome.items():
         setattr(request, name, value)
+
+
+_SETTLE = """
+    UPDATE approvals_approvalrequest SET status = %s, decided_at = %s, verdict = %s, decided_by_id = %s,
+        decided_by_name = %s, sealed_decision = %s, agenda = '[]'::jsonb, next_at = NULL
+    WHERE tenant_id = %s AND id = %s AND status = 'pending'
+"""
 
 
 def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) -> ApprovalRequest:

@@ -7,16 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
-
 from approvals import calendars, policy
 from approvals.errors import TooLate
-from approvals.models import ApprovalRequest, Calendar, RequestStatus, Vote
+from approvals.models import REQUESTS, ApprovalRequest, Calendar, RequestStatus, Vote
 from console import prepared
 from console.durable.steps import Ask, Verdict
 from console.runs import feed
-from console.runs.models import Run
-from console.runs.rows import COLUMNS, WIDTH, run_of
+from console.runs.models import ROWS, Run
 from console.tenants import access, crypto
 from console.tenants.access import Actor
 from console.workflows.models import Workflow
@@ -70,17 +67,30 @@ def lock_run(run_id: UUID, tenant_id: UUID | None = None) -> Run:
         row = cursor.fetchone()
     if row is None:
         raise Run.DoesNotExist(f"There is no run {run_id}.")
-    run = run_of(row)
-    run.workflow = Workflow.from_db("default", _NAMED, [run.workflow_id, *row[WIDTH:]])
+    return _locked(row)
+
+
+def _locked(row: Sequence[Any]) -> Run:
+    run = ROWS.of(row)
+    run.workflow = Workflow.from_db("default", _NAMED, [run.workflow_id, *row[ROWS.width :]])
     return run
 
 
 _NAMED = ["id", "slug", "name"]
-_LOCK = f"""
-    SELECT {COLUMNS}, w.slug, w.name
-    FROM runs_run JOIN workflows_workflow w ON w.id = runs_run.workflow_id
-    WHERE runs_run.id = %s AND (%s::uuid IS NULL OR runs_run.tenant_id = %s::uuid) FOR NO KEY UPDATE OF runs_run
+_RUN = f"""
+    SELECT {ROWS.columns}, w.slug, w.name FROM runs_run JOIN workflows_workflow w ON w.id = runs_run.workflow_id
 """  # noqa: S608
+_LOCK = f"""
+    {_RUN} WHERE runs_run.id = %s AND (%s::uuid IS NULL OR runs_run.tenant_id = %s::uuid)
+    FOR NO KEY UPDATE OF runs_run
+"""
+# One value and not IN, of which a planner without statistics makes a look at each run for each request.
+_LOCK_OF = f"""
+    {_RUN} WHERE runs_run.tenant_id = %s
+        AND runs_run.id = (SELECT run_id FROM approvals_approvalrequest WHERE tenant_id = %s AND id = %s)
+    FOR NO KEY UPDATE OF runs_run
+"""  # noqa: S608
+_REQUEST = f"SELECT {REQUESTS.columns} FROM approvals_approvalrequest WHERE tenant_id = %s AND id = %s"  # noqa: S608
 
 
 def lock_runs(tenant_id: UUID, run_ids: Iterable[UUID]) -> None:
@@ -90,13 +100,29 @@ def lock_runs(tenant_id: UUID, run_ids: Iterable[UUID]) -> None:
 
 def lock_run_of(actor: Actor, request_id: UUID | str) -> Run:
     """The same for the run that a request of the actor's tenant belongs to. Raises access.NotFound."""
+    with prepared.cursor() as cursor:
+        cursor.execute(_LOCK_OF, [actor.tenant.pk, actor.tenant.pk, _uuid(request_id)])
+        row = cursor.fetchone()
+    if row is None:
+        raise access.NotFound("No such approval request.")
+    return _locked(row)
+
+
+def request_of(actor: Actor, request_id: UUID | str) -> ApprovalRequest:
+    """A request of the actor's tenant, as it is now; ask when its run is locked. Raises access.NotFound."""
+    with prepared.cursor() as cursor:
+        cursor.execute(_REQUEST, [actor.tenant.pk, _uuid(request_id)])
+        row = cursor.fetchone()
+    if row is None:
+        raise access.NotFound("No such approval request.")
+    return REQUESTS.of(row)
+
+
+def _uuid(given: UUID | str) -> UUID:
     try:
-        run_of = access.all(ApprovalRequest, actor).filter(pk=request_id).values("run")
-        # One value and not IN, of which a planner without statistics makes a look at each run for each request.
-        return _LOCKED.get(pk=run_of[:1], tenant=actor.tenant.pk)
-    except (Run.DoesNotExist, ValidationError, ValueError, TypeError):
-        access.get(ApprovalRequest, actor, pk=request_id)  # raises: there is no run without it
-        raise
+        return given if isinstance(given, UUID) else UUID(given)
+    except (ValueError, TypeError, AttributeError):
+        raise access.NotFound("No such approval request.") from None
 
 
 def require_open(request: ApprovalRequest, now: datetime) -> None:

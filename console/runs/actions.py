@@ -28,9 +28,8 @@ from console.runs import admission, feed, forks, inputs, retries, wakeups
 from console.runs.admission import AtLimit
 from console.runs.beginning import autogen_version, begin, create, status_payload
 from console.runs.forks import Repeats
-from console.runs.models import TERMINAL, Run, RunStatus
+from console.runs.models import ROWS, TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
-from console.runs.rows import COLUMNS, WIDTH, run_of
 from console.runs.totals import Totals
 from console.tenants import access, crypto
 from console.tenants.access import Actor, require
@@ -419,15 +418,15 @@ def _update(
                 parameters.insert(before.count("%s"), totals.worked_s)
     if token_step:
         assignments += ", token = token + 1"
-    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING {COLUMNS}, {wakeups.QUEUE}"  # noqa: S608  # literals
+    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING {ROWS.columns}, {wakeups.QUEUE}"  # noqa: S608  # literals
     with prepared.cursor() as cursor:
         cursor.execute(sql, [*parameters, *values[split:]])
         return [_with_queue(row) for row in cursor.fetchall()]
 
 
 def _with_queue(row: Sequence[Any]) -> Run:
-    run: Any = run_of(row)
-    run.queue = row[WIDTH]
+    run: Any = ROWS.of(row)
+    run.queue = row[ROWS.width]
     found: Run = run
     return found
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db import models
 
+from console.prepared import Rows
+
 
 class RunStatus(models.TextChoices):
     """queued -> running -> waiting -> queued ...; completed, failed and cancelled are final."""
@@ -116,6 +118,9 @@ class Run(models.Model):
         if known is None or known[0] is not body:
             known = self.__dict__["_governed"] = (body, {**body, "oversight": self.oversight})
         return known[1]
+
+
+ROWS = Rows(Run)  # for statements that are written by hand
 
 
 class SpendDay(models.Model):
@@ -262,8 +267,8 @@ class FeedEvent(models.Model):
     seq = models.BigIntegerField()
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
     kind = models.CharField(max_length=20)  # message, step, status, request
-    index = models.IntegerField(null=True)
-    sealed = models.BinaryField()  # JSON payload
+    index = models.IntegerField(null=True)  # of a message: its place; of a step: its seq in the journal
+    sealed = models.BinaryField()  # JSON payload; of a step, whose facts are in the journal, empty: see told.py
     at = models.DateTimeField()
 
     class Meta:

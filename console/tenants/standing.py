@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django.db import connection
-
+from console import prepared
 from console.tenants.access import Actor
 
 
@@ -12,7 +11,7 @@ def holds(actor: Actor) -> bool:
     counts. Call inside a scope; one query."""
     if actor.kind == "system":
         return True
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_HOLDS, {"tenant": actor.tenant.pk, "id": actor.id, "role": actor.role, "token": actor.token_id})
         found: bool = cursor.fetchone()[0]
     return found
@@ -23,8 +22,8 @@ _HOLDS = """
             SELECT 1 FROM tenants_apitoken WHERE tenant_id = %(tenant)s AND id = %(token)s AND revoked_at IS NULL
                 AND role = %(role)s))
         AND (EXISTS (
-            SELECT 1 FROM tenants_membership WHERE tenant_id = %(tenant)s AND user_id = %(id)s AND active
+            SELECT 1 FROM tenants_membership WHERE tenant_id = %(tenant)s AND user_id = %(id)s::uuid AND active
                 AND role = %(role)s)
         OR (%(token)s::uuid IS NOT NULL AND EXISTS (
-            SELECT 1 FROM tenants_serviceaccount WHERE tenant_id = %(tenant)s AND id = %(id)s AND active)))
+            SELECT 1 FROM tenants_serviceaccount WHERE tenant_id = %(tenant)s AND id = %(id)s::uuid AND active)))
 """
