@@ -38,6 +38,7 @@ from console.tenants.scopes import tenant_scope
 CYCLES, WARM, ROUNDS = 300, 20, 3
 BESIDE = (1, 8, 32)  # cycles of LangGraph side by side
 GOAL = 150  # a second
+POLL = 0.05  # seconds between two looks: each takes from Postgres what is measured there
 LANGGRAPH = "SAYSO_BENCH_LANGGRAPH"
 SCHEMA = "bench_langgraph"
 
@@ -97,8 +98,8 @@ def _cycles(actor: Actor, decider: Actor, worker: Crew, flow: Any, count: int) -
         decided += len(waiting)
         if not waiting:
             crew.states(actor, made)  # raises when one has failed
-            time.sleep(0.01)
-    crew.settled(actor, made, RunStatus.COMPLETED, every=0.02)
+            time.sleep(POLL)
+    crew.settled(actor, made, RunStatus.COMPLETED, every=POLL)
     took = crew.last_end(actor, made) - began
     busy, after = worker.cpu()[0] - busy, postgres_cpu()
     crew.forget(actor, made)
