@@ -33,10 +33,11 @@ from console.hosting.purse import Purse
 from console.hosting.rehearsal import Rehearsal, StandIn
 from console.hosting.revisions import revision as _revision
 from console.hosting.revisions import today, tools
-from console.hosting.watching import Watcher, step_payload
+from console.hosting.watching import Watcher
 from console.runs import actions, feed, ledger, record, spending, totals
 from console.runs.journal import PostgresJournal
 from console.runs.models import Run
+from console.runs.told import step_payload
 from console.runs.writer import JournalError, Writer
 from console.tenants import crypto
 from console.tenants.scopes import system_scope

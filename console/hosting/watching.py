@@ -8,9 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from console.durable.steps import Safety, Status, Step
+from console.durable.steps import Step
 from console.runs import feed
 from console.runs.journal import PostgresJournal
+from console.runs.told import STEP, step_payload
 
 FRAME = 0.05  # seconds between two frames of streamed text of one run
 SHOWN = 16_000  # characters of streamed text in a frame: the end of it
@@ -54,7 +55,7 @@ class Watcher:
         """An intent or a gate is in the journal; a read-only effect is not, so that it began is only shown."""
         self._agents[step.scope, step.n] = step.agent
         if step.seq:
-            self._journal.tell("step", step_payload(step))
+            self._journal.tell(STEP, step_payload(step), step.seq)
 
     def step_settled(self, step: Step) -> None:
         """The outcome is durable."""
@@ -62,7 +63,7 @@ class Watcher:
         self._texts.pop(place, None)
         self._fresh.discard(place)
         self._agents.pop(place, None)
-        self._journal.tell("step", step_payload(step))
+        self._journal.tell(STEP, step_payload(step), step.seq)
 
     def chunk(self, scope: str, n: int, attempt: int, text: str) -> None:
         """A piece of streamed text: the first is shown at once, later ones at most once a frame, each frame in full."""
@@ -99,24 +100,3 @@ class Watcher:
             self._fresh.clear()
             # Not in the run's context: a timer of ours must not count as work of the run.
             self._timer = asyncio.get_running_loop().call_later(FRAME, self._show, context=contextvars.Context())
-
-
-def step_payload(step: Step) -> dict[str, Any]:
-    """The facts of a step as the feed carries them."""
-    return {
-        "seq": step.seq,
-        "scope": step.scope,
-        "n": step.n,
-        "kind": str(step.kind),
-        "name": step.name,
-        "agent": step.agent,
-        "status": str(step.status),
-        "settled": step.settled,
-        "safety": str(step.safety) if step.safety is not Safety.READ_ONLY else "",
-        "attempts": len(step.attempts) + (1 if step.status is Status.INTENT else 0) or 1,
-        "usage": step.usage,
-        "cost": step.cost,
-        "inherited": step.inherited,
-        "started_at": step.started_at.isoformat(),
-        "ended_at": step.ended_at.isoformat() if step.ended_at else None,
-    }

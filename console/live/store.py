@@ -12,8 +12,9 @@ from django.conf import settings
 from django.db import connections
 from redis.asyncio import Redis
 
+from console.runs import told
 from console.runs.models import FeedEvent, FeedTopic
-from console.tenants import crypto, scopes
+from console.tenants import scopes
 
 from .frames import Event
 from .hub import Hub
@@ -31,7 +32,7 @@ class PostgresFeed:
         def read() -> list[Event]:
             with scopes.tenant_scope(UUID(tenant)):
                 rows = FeedEvent.objects.filter(topic=topic, seq__gt=seq).order_by("seq")[:limit]
-                return [_event(row) for row in rows]
+                return _events(list(rows))
 
         return await _in_thread(read)
 
@@ -58,9 +59,9 @@ def _redis() -> Redis:
     return Redis.from_url(settings.REDIS_URL, socket_timeout=None, health_check_interval=15)
 
 
-def _event(row: FeedEvent) -> Event:
-    payload = crypto.unseal_json(row.tenant_id, "feed", bytes(row.sealed))
-    return Event(row.topic, row.seq, row.kind, row.at.isoformat(), payload)
+def _events(rows: list[FeedEvent]) -> list[Event]:
+    said = zip(rows, told.payloads(rows), strict=True)
+    return [Event(row.topic, row.seq, row.kind, row.at.isoformat(), payload) for row, payload in said]
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -22,6 +22,7 @@ from django.db import transaction
 
 from console import prepared
 from console.once import once
+from console.runs import told
 from console.runs.hints import Hints
 from console.runs.models import FeedEvent
 from console.tenants import crypto
@@ -87,6 +88,7 @@ def read(topic: str, after: int = 0, limit: int = 500, kind: str | None = None) 
     rows = FeedEvent.objects.filter(topic=topic, seq__gt=after)
     if kind is not None:
         rows = rows.filter(kind=kind)
+    found = list(rows.order_by("seq")[:limit])
     return [
         {
             "topic": row.topic,
@@ -94,9 +96,9 @@ def read(topic: str, after: int = 0, limit: int = 500, kind: str | None = None) 
             "kind": row.kind,
             "index": row.index,
             "at": row.at.isoformat(),
-            "payload": crypto.unseal_json(row.tenant_id, "feed", bytes(row.sealed)),
+            "payload": payload,
         }
-        for row in rows.order_by("seq")[:limit]
+        for row, payload in zip(found, told.payloads(found), strict=True)
     ]
 
 

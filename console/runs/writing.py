@@ -9,7 +9,7 @@ import psycopg
 
 from console.durable.errors import Fenced
 from console.durable.steps import Safety, Status, Step
-from console.runs import batches, evidence, feed, record
+from console.runs import batches, evidence, feed, record, told
 from console.tenants import crypto
 from console.tenants.roles import SYSTEM
 
@@ -212,7 +212,12 @@ def _told(entries: Sequence[Entry]) -> list[bytes]:
         }
         for place, e in enumerate(entries, 1)
     ]
-    sealed = [crypto.seal(e.tenant_id, "feed", e.text.encode()) for e in entries]
+    sealed = [
+        told.REFERENCE
+        if e.kind == told.STEP and e.index is not None
+        else crypto.seal(e.tenant_id, "feed", e.text.encode())
+        for e in entries
+    ]
     return [_json(rows), batches.blobs(sealed)]
 
 

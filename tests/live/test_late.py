@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from console.durable.steps import Kind, Safety, Status, Step
-from console.hosting.watching import step_payload
 from console.live.frames import Event, frame
+from console.runs.told import step_payload
 
 
 def test_the_page_of_the_run_is_told_to_look_again() -> None:

@@ -16,7 +16,8 @@ from console.durable.steps import Step
 from console.hosting.database import Database
 from console.runs import actions, feed, record
 from console.runs.journal import PostgresJournal
-from console.runs.models import Run, StepPayload
+from console.runs.models import FeedEvent, Run, StepPayload
+from console.runs.told import step_payload
 from console.runs.writer import JournalError, Writer
 from console.tenants import crypto
 from console.tenants.scopes import system_scope
@@ -185,6 +186,23 @@ def test_events_are_in_order_and_there_after_a_flush(desk: Desk, runner: asyncio
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert [event["payload"].get("index") for event in events if event["kind"] == "message"] == [0, 1, 2, 3, 4]
     assert events[-1]["kind"] == "step"
+
+
+def test_an_event_of_a_step_is_its_number_and_the_journal_says_the_rest(desk: Desk, runner: asyncio.Runner) -> None:
+    journal = desk.journal()
+
+    async def tell() -> None:
+        await journal.append(step(1, name="a long name of a model"))
+        journal.tell("step", step_payload(journal.steps[1]), 1)
+        journal.tell("step", {"seq": 1, "name": "as it was kept before"})
+        await journal.flush()
+
+    runner.run(tell())
+    with system_scope("test"):
+        rows = list(FeedEvent.objects.filter(topic=feed.run_topic(journal.run_id), kind="step").order_by("seq"))
+        said = [event["payload"] for event in feed.read(feed.run_topic(journal.run_id), kind="step")]
+    assert [len(row.sealed) > 0 for row in rows] == [False, True]
+    assert said == [step_payload(journal.steps[1]), {"seq": 1, "name": "as it was kept before"}]
 
 
 def test_a_message_is_told_once_however_often_it_is_written(desk: Desk, runner: asyncio.Runner) -> None:

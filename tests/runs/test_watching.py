@@ -92,4 +92,4 @@ def test_a_call_that_only_reads_is_told_when_it_is_recorded() -> None:
     watcher.step_opened(step(seq=0))
     assert paper.told == []
     watcher.step_opened(step(seq=3))
-    assert paper.told[0][1]["status"] == "intent"
+    assert (paper.told[0][1]["status"], paper.told[0][2]) == ("intent", 3)
