@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from django.db import connection
 from django.urls import get_resolver
 
 from console.tenants import roles
+
+FILES = 65_536
 
 
 def refuse_privilege() -> None:
@@ -26,6 +29,14 @@ def settle(thresholds: tuple[int, int, int] = (100_000, 50, 100)) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*thresholds)
+
+
+def raise_files() -> None:
+    """Let this process open more files, where it may: every page that listens holds a socket of its web process."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 class Lifespan:

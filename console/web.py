@@ -7,6 +7,7 @@ import socket
 
 import uvicorn
 
+from console.startup import raise_files
 from console.up.listen import listener
 
 
@@ -18,11 +19,12 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help="an open listening socket to serve on")
     parser.add_argument("--grace", type=int, default=5, help="seconds that running requests get at the end (default 5)")
     given = parser.parse_args()
+    raise_files()
     door = socket.socket(fileno=given.fd) if given.fd is not None else listener(given.host, given.port)
     config = uvicorn.Config(
         "console.asgi:application",
         lifespan="on",
-        ws="websockets-sansio",
+        ws="console.live.protocol:DirectProtocol",
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=given.grace,
         access_log=False,

@@ -5,8 +5,9 @@ next of its topic, drops what it already sent, and reads a gap from Postgres. A 
 read), live (it gets each event as it comes) or lagging (its buffer is full: it is skipped, and reads what it missed
 from Postgres once it drains).
 
-Sockets are written through the server's own ``send``, stepped by hand: it finishes at once unless the transport's
-buffer is full, so an event costs no task and no queue per socket.
+Sockets are written with ``put``, where the server has it (console.live.protocol): one frame, made once for all of them.
+Else, and when the transport's buffer is full, through the server's own ``send``, stepped by hand: it finishes at once
+unless the buffer is full, so an event costs no task and no queue per socket.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from .frames import Event, Frame, frame, reset, streams
+from .protocol import text_frame
 
 log = logging.getLogger("sayso.live")
 
@@ -36,6 +38,7 @@ REPAIR_EVERY = 2.0  # seconds between looks at Postgres for hints that never cam
 STREAM_KINDS = ("chunk",)
 
 Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
+Put = Callable[[bytes], bool]
 
 
 class Feed(Protocol):
@@ -54,6 +57,10 @@ class Socket:
     last: int = 0
     state: str = "joining"  # joining -> live <-> lagging; closed
     task: asyncio.Task[None] | None = None
+    put: Put | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.put = getattr(getattr(self.send, "__self__", None), "put", None)
 
 
 @dataclass(eq=False, slots=True)
@@ -191,13 +198,15 @@ class Hub:
     ) -> None:
         """Write a message to every live socket of a topic; None for a format that does not get it."""
         written = 0
+        pages, programs = (text_frame(message["text"]) if message else b"" for message in (html, as_json))
         for socket in list(topic.sockets):
             if socket.state != "live" or (seq is not None and seq <= socket.last):
                 continue
             message = as_json if socket.as_json else html
             if message is None:
                 continue
-            self._write(topic, socket, message)
+            if socket.put is None or not socket.put(programs if socket.as_json else pages):
+                self._write(topic, socket, message)
             if seq is not None:
                 socket.last = seq
             written += 1

@@ -31,6 +31,7 @@ from console.bench import (
 )
 from console.bench.chaos import ordeal
 from console.bench.chaos.disasters import stop
+from console.bench.fanout import measuring as fanout
 from console.bench.figures import machine
 from console.bench.tenant import free_port
 from console.up.processes import leash
@@ -39,6 +40,7 @@ BENCHES = {
     "concurrency": concurrency.run,
     "cycles": cycles.run,
     "decide": deciding.run,
+    "fanout": fanout.run,
     "import": importing.run,
     "overhead": overhead.run,
     "parked": parked.run,
@@ -56,6 +58,7 @@ ABOUT = (
     "cycles: pauses, decisions and resumes a second and worker, beside LangGraph where it is installed; "
     "parked: what 100,000 waiting runs cost; recovery: how soon the runs of a killed worker are live again; "
     "decide: fifty clients on five hundred requests at once; queue: its page and live updates with 100,000 requests; "
+    "fanout: 500 and 2,000 sockets on one web process at 20 messages a second, beside stock Channels; "
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
     "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect; "
     "rules: asking up to 100 rules about a call"
