@@ -150,7 +150,9 @@ def _begin(sender: Any = None, **_: Any) -> None:
         startup.refuse_privilege()
         sys.setswitchinterval(0.001)  # seconds: the writer's thread waits for a busy loop this long at most
         _host = Host(
-            str(getattr(sender, "hostname", "") or f"worker-{os.getpid()}"), int(os.environ.get("SAYSO_SLOTS", SLOTS))
+            str(getattr(sender, "hostname", "") or f"worker-{os.getpid()}"),
+            int(os.environ.get("SAYSO_SLOTS", SLOTS)),
+            list(app.amqp.queues.consume_from),
         )
         _host.start()
         startup.settle((20_000, 20, 50))

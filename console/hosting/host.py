@@ -8,7 +8,8 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
@@ -34,11 +35,16 @@ GRACE = 8.0  # seconds for all runs to let go when the process leaves
 
 
 class Host:
-    """Advances runs. ``admit`` may be called from any thread; the rest of the work is done on the loop."""
+    """Advances runs. ``admit`` may be called from any thread; the rest of the work is done on the loop.
 
-    def __init__(self, name: str, slots: int = SLOTS) -> None:
+    ``queues``: those that the process listens to, for its heartbeat.
+    """
+
+    def __init__(self, name: str, slots: int = SLOTS, queues: Sequence[str] = ()) -> None:
         self.name = name
         self.slots = slots
+        self._queues = sorted(queues)
+        self._since = time.time()
         self.database = Database()
         self._loop = new_loop()
         self._writer = Writer()
@@ -53,7 +59,7 @@ class Host:
         self._order = itertools.count()
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._keeper = LeaseKeeper(name, self._held, self._renewed, self._nudged)
+        self._keeper = LeaseKeeper(name, self._held, self._renewed, self._nudged, self._tells)
         self._thread = threading.Thread(target=self._run, name="runs", daemon=True)
         self._stalls = StallWatch(self._loop, self._thread)
 
@@ -160,6 +166,17 @@ class Host:
         return not self._tasks
 
     # The lease keeper's threads
+
+    def _tells(self) -> dict[str, Any]:
+        return {
+            "since": self._since,
+            "queues": self._queues,
+            "slots": self.slots,
+            "used": len(self._busy),
+            "held": len(self._live),
+            "queued": len(self._queued),
+            "leaving": self._leaving,
+        }
 
     def _held(self) -> list[tuple[UUID, int]]:
         return [(turn.run_id, turn.token) for turn in list(self._live.values())]

@@ -5,6 +5,7 @@ It is off the runs' loop on purpose: a loop that is busy for seconds keeps its r
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -34,8 +35,8 @@ def heartbeat_key(name: str) -> str:
 
 class LeaseKeeper:
     """``held`` gives the (run, token) pairs to renew, ``renewed`` hears {run: (wake, cancel_requested)} of those still
-    held together with what had been asked, ``nudged`` hears of a run that somebody wants looked at. All are called on
-    the keeper's threads."""
+    held together with what had been asked, ``nudged`` hears of a run that somebody wants looked at, ``tells`` says what
+    the heartbeat carries. All are called on the keeper's threads."""
 
     def __init__(
         self,
@@ -43,7 +44,9 @@ class LeaseKeeper:
         held: Callable[[], list[tuple[UUID, int]]],
         renewed: Callable[[list[tuple[UUID, int]], dict[UUID, tuple[int, bool]]], None],
         nudged: Callable[[str], None],
+        tells: Callable[[], dict[str, Any]] = dict,
     ) -> None:
+        self._tells = tells
         self._name = name
         self._held = held
         self._renewed = renewed
@@ -117,7 +120,8 @@ class LeaseKeeper:
     def _beat(self) -> None:
         while True:
             try:
-                feed.redis_client().set(heartbeat_key(self._name), str(time.time()), ex=HEARTBEAT_TTL)
+                said = json.dumps({**self._tells(), "at": time.time()})
+                feed.redis_client().set(heartbeat_key(self._name), said, ex=HEARTBEAT_TTL)
             except (redis.RedisError, OSError) as error:
                 log.debug("no heartbeat: %s", error)
             if self._stop.wait(HEARTBEAT_TTL / 4):

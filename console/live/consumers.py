@@ -1,9 +1,10 @@
-"""The two websockets, ``/ws/queue/`` and ``/ws/runs/{id}/``: who may listen, and joining them to the hub."""
+"""The websockets, ``/ws/queue/``, ``/ws/runs/{id}/`` and ``/ws/feed/``: who may listen, and joining them to the hub."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -16,16 +17,19 @@ from django.db import connections
 from console.runs.models import Run
 from console.tenants import access, scopes, sockets
 from console.tenants.access import Actor
+from console.workflows.reasons import StopReason
 
+from .facts import Filters, Unclear
+from .firehose import Watcher
 from .frames import hello
-from .hub import Hub, Socket
+from .hub import Hub
+from .rounds import FAILED, Rounds
+from .sockets import Socket
 
 log = logging.getLogger("sayso.live")
 
 # Authentication of sockets has threads of its own: a thousand tabs that reconnect must not starve the pages.
 _auth = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket-auth")
-CHECK_EVERY = 15.0  # seconds between looks at whether a listener may still listen
-REVOKED = {"type": "websocket.close", "code": 4403, "reason": "access was taken away"}
 MALFORMED = 4400
 
 
@@ -34,19 +38,48 @@ class FeedConsumer(AsyncConsumer):
 
     channel_layer_alias = "none"  # no such layer, so Channels starts no second task for it
     hub: ClassVar[Hub]
+    rounds: ClassVar[Rounds] = Rounds()
+    socket: Socket | None = None
+    joining: asyncio.Task[None] | None = None
+    name = ""
+    tenant: UUID
 
     def topic(self, actor: Actor) -> str:
         """The topic this socket listens to. Raises access.NotFound. Runs in a thread."""
         raise NotImplementedError
 
+    def asked(self, query: dict[str, str]) -> None:
+        """Take what else the address says. Raises Unclear."""
+
+    async def open(self, actor: Actor, query: dict[str, str], after_text: str) -> int:
+        """Accept, and make the socket; returns after which number it is to hear."""
+        # Read before the handshake is answered: who is told that they listen misses nothing from then on.
+        after = int(after_text) if after_text else await self.hub.head(self.name, str(actor.tenant.id))
+        await self.base_send({"type": "websocket.accept"})
+        self.socket = Socket(self.scope["sayso.send"], as_json=query.get("format", "") == "json")
+        if self.socket.as_json and not after_text:
+            await self.base_send(hello(after))
+        return after
+
+    async def join(self, actor: Actor, socket: Socket, after: int) -> None:
+        """Join the socket to what it listens to."""
+        await self.hub.join(socket, self.name, str(actor.tenant.id), after)
+
+    def leave(self, socket: Socket) -> None:
+        """Undo ``join``."""
+        self.hub.leave(socket, self.name)
+
     async def websocket_connect(self, message: dict[str, Any]) -> None:
-        self.socket: Socket | None = None
-        self.name = ""
-        self.watch: asyncio.Task[None] | None = None
-        query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
-        after_text = query.get("after", [""])[0]
+        parsed = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
+        query = {name: values[0] for name, values in parsed.items()}
+        after_text = query.get("after", "")
         if after_text and not (after_text.isascii() and after_text.isdigit() and len(after_text) <= 18):
             await self._refuse(400, "after: give the sequence number of the last event you have, from 0.")
+            return
+        try:
+            self.asked(query)
+        except Unclear as fault:
+            await self._refuse(400, str(fault))
             return
         if not _same_origin(self.scope):
             await self._refuse(403, "Origin: this page may not listen here; open the console at its own address.")
@@ -59,43 +92,45 @@ class FeedConsumer(AsyncConsumer):
         if actor is None:
             await self._refuse(401, "Authorization: log in, or send a valid bearer token.")
             return
-        # Read before the handshake is answered: who is told that they listen misses nothing from then on.
-        after = int(after_text) if after_text else await self.hub.head(self.name, str(actor.tenant.id))
-        await self.base_send({"type": "websocket.accept"})
-        self.socket = Socket(self.scope["sayso.send"], as_json=query.get("format", [""])[0] == "json")
-        if self.socket.as_json and not after_text:
-            await self.base_send(hello(after))
-        self.watch = asyncio.create_task(self._watch(actor, self.socket, after))
+        after = await self.open(actor, query, after_text)
+        assert self.socket is not None  # noqa: S101 - open has made it
+        self.tenant = actor.tenant.id
+        self.joining = asyncio.create_task(self._begin(actor, self.socket, after))
+        self.rounds.add(self._who(), self)
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         """Nothing is taken from a socket: decisions go through forms and the API."""
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        if self.watch is not None:
-            self.watch.cancel()
+        if self.joining is not None:
+            self.joining.cancel()
         if self.socket is not None:
-            self.hub.leave(self.socket, self.name)
+            self.rounds.remove(self._who(), self)
+            self.leave(self.socket)
         raise StopConsumer
 
-    async def _watch(self, actor: Actor, socket: Socket, after: int) -> None:
-        """Join, then look now and again whether this listener is still a member."""
+    async def may_still(self) -> bool:
+        """Whether this socket's listener may still listen."""
         try:
-            await self.hub.join(socket, self.name, str(actor.tenant.id), after)
-            while True:
-                await asyncio.sleep(CHECK_EVERY)
-                if socket.state == "closed":
-                    return
-                still, _ = await self._in_thread(self._admit)
-                if still is None or still.tenant.id != actor.tenant.id:
-                    await self.base_send(REVOKED)
-                    return
+            still, _ = await self._in_thread(self._admit)
         except access.NotFound:
-            await self.base_send(REVOKED)
+            return False
+        return still is not None and still.tenant.id == self.tenant
+
+    async def _begin(self, actor: Actor, socket: Socket, after: int) -> None:
+        """Join; from then on the hub writes, and the rounds look whether it may."""
+        try:
+            await self.join(actor, socket, after)
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("a live socket failed; the page connects again")
-            await self.base_send({"type": "websocket.close", "code": 1011})
+            await self.base_send(FAILED)
+
+    def _who(self) -> Hashable:
+        """What decides whether it may listen: the feed, and who says that they are whom."""
+        headers = dict(self.scope.get("headers", ()))
+        return self.name, headers.get(b"authorization"), headers.get(b"cookie")
 
     def _admit(self) -> tuple[Actor | None, str]:
         try:
@@ -134,6 +169,34 @@ class RunConsumer(FeedConsumer):
         run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         access.get(Run, actor, id=run_id)
         return f"run:{run_id}"
+
+
+class FirehoseConsumer(FeedConsumer):
+    """Every event of the tenant's runs, batched; JSON alone. See console.live.firehose."""
+
+    NEW = -1  # no number to go on from
+    watcher: Watcher | None = None
+
+    def asked(self, query: dict[str, str]) -> None:
+        self.filters = Filters.of(query, tuple(StopReason))
+        self.epoch = query.get("epoch", "")
+
+    def topic(self, actor: Actor) -> str:
+        return f"feed:{actor.tenant.id}"
+
+    async def open(self, actor: Actor, query: dict[str, str], after_text: str) -> int:
+        await self.base_send({"type": "websocket.accept"})
+        self.socket = Socket(self.scope["sayso.send"], as_json=True)
+        return int(after_text) if after_text else self.NEW
+
+    async def join(self, actor: Actor, socket: Socket, after: int) -> None:
+        assert self.hub.firehose is not None  # noqa: S101 - make_hub gives it one
+        self.watcher = Watcher(socket, str(actor.tenant.id), self.filters)
+        await self.hub.firehose.join(self.watcher, None if after == self.NEW else after, self.epoch)
+
+    def leave(self, socket: Socket) -> None:
+        if self.watcher is not None and self.hub.firehose is not None:
+            self.hub.firehose.leave(self.watcher)
 
 
 def _same_origin(scope: dict[str, Any]) -> bool:

@@ -15,17 +15,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from .firehose import Firehose
 from .frames import Event, Frame, frame, reset, streams
 from .protocol import text_frame
+from .sockets import Socket
 
 log = logging.getLogger("sayso.live")
 
@@ -37,30 +38,12 @@ YIELD_EVERY = 100  # sockets written before other work gets a turn
 REPAIR_EVERY = 2.0  # seconds between looks at Postgres for hints that never came
 STREAM_KINDS = ("chunk",)
 
-Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
-Put = Callable[[bytes], bool]
-
 
 class Feed(Protocol):
     """What the hub reads from Postgres."""
 
     async def after(self, topic: str, tenant: str, seq: int, limit: int) -> list[Event]: ...
     async def last(self, topics: list[tuple[str, str]]) -> dict[str, int]: ...
-
-
-@dataclass(eq=False, slots=True)
-class Socket:
-    """One connected websocket. ``last`` is the sequence number of the last event sent to it."""
-
-    send: Send
-    as_json: bool
-    last: int = 0
-    state: str = "joining"  # joining -> live <-> lagging; closed
-    task: asyncio.Task[None] | None = None
-    put: Put | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.put = getattr(getattr(self.send, "__self__", None), "put", None)
 
 
 @dataclass(eq=False, slots=True)
@@ -82,9 +65,19 @@ class Hub:
     Args:
         feed: reads events from Postgres.
         redis: makes the client of the one subscription; called again after a connection is lost.
+        firehose: is told of every run's events, where somebody watches all runs of a tenant.
+        beat: says now and again that this hub is there, and who listens to it.
     """
 
-    def __init__(self, feed: Feed, redis: Callable[[], Redis]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        redis: Callable[[], Redis],
+        firehose: Firehose | None = None,
+        beat: Callable[[Hub], Awaitable[None]] | None = None,
+    ) -> None:
+        self.firehose = firehose
+        self._beat = beat
         self._feed = feed
         self._redis = redis
         self._topics: dict[str, Topic] = {}
@@ -94,6 +87,8 @@ class Hub:
         """Begin to listen. Idempotent."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._repair_for_ever())]
+            if self.firehose is not None:
+                self._tasks.append(asyncio.create_task(self.firehose.flow()))
 
     async def stop(self) -> None:
         """Stop listening; sockets are closed by the server."""
@@ -105,7 +100,13 @@ class Hub:
     @property
     def sockets(self) -> int:
         """How many sockets are connected to this process."""
-        return sum(len(topic.sockets) for topic in self._topics.values())
+        watching = self.firehose.sockets if self.firehose is not None else 0
+        return sum(len(topic.sockets) for topic in self._topics.values()) + watching
+
+    @property
+    def lagging(self) -> int:
+        """How many of them read more slowly than they are written to, just now."""
+        return sum(socket.state == "lagging" for topic in self._topics.values() for socket in topic.sockets)
 
     async def head(self, name: str, tenant: str) -> int:
         """The sequence number of the last event of a topic; 0 before the first."""
@@ -142,6 +143,8 @@ class Hub:
 
     async def take(self, event: Event) -> None:
         """One hint from Redis. Events of topics that nobody here listens to are dropped."""
+        if self.firehose is not None and self.firehose.watched:
+            self.firehose.take(event)
         topic = self._topics.get(event.topic)
         if topic is None:
             return
@@ -214,17 +217,11 @@ class Hub:
                 await asyncio.sleep(0)
 
     def _write(self, topic: Topic, socket: Socket, message: dict[str, Any]) -> None:
-        """Step the server's send by hand. A socket whose buffer is full is lagging until the send has finished."""
-        sending = socket.send(message)
-        try:
-            blocked_on = sending.send(None)
-        except StopIteration:
-            return
-        except Exception:  # the peer is gone: its own consumer hears of it and calls leave
-            socket.state = "closed"
-            return
-        socket.state = "lagging"
-        socket.task = asyncio.get_running_loop().create_task(self._drain(topic, socket, _rest(sending, blocked_on)))
+        """Write by the server's send. A socket whose buffer is full is lagging until that has finished."""
+        rest = socket.step(message)
+        if rest is not None:
+            socket.state = "lagging"
+            socket.task = asyncio.get_running_loop().create_task(self._drain(topic, socket, rest))
 
     async def _drain(self, topic: Topic, socket: Socket, rest: Awaitable[None]) -> None:
         try:
@@ -291,6 +288,11 @@ class Hub:
         while True:
             await asyncio.sleep(REPAIR_EVERY)
             try:
+                if self._beat is not None:
+                    await self._beat(self)
+            except (RedisError, OSError) as error:
+                log.debug("no heartbeat: %s", error)
+            try:
                 if self._topics:
                     await self.repair()
             except Exception:
@@ -307,19 +309,3 @@ def _ends_stream(topic: Topic, event: Event) -> bool:
         topic.streaming.clear()
         return True
     return False
-
-
-@types.coroutine
-def _rest(sending: Coroutine[Any, Any, None], blocked_on: Any) -> Generator[Any, Any, None]:
-    """Go on with a coroutine that was stepped by hand, inside a task: first what it waits for, then the rest."""
-    waiting = blocked_on
-    try:
-        while True:
-            try:
-                answer = yield waiting
-            except BaseException as error:
-                waiting = sending.throw(error)
-            else:
-                waiting = sending.send(answer)
-    except StopIteration:
-        return

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import path
 
-from .consumers import FeedConsumer, QueueConsumer, RunConsumer
+from .consumers import FeedConsumer, FirehoseConsumer, QueueConsumer, RunConsumer
 from .store import make_hub
 
 Scope = dict[str, Any]
@@ -15,6 +15,7 @@ Application = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awa
 
 websocket_urlpatterns = [
     path("ws/queue/", QueueConsumer.as_asgi()),
+    path("ws/feed/", FirehoseConsumer.as_asgi()),
     path("ws/runs/<uuid:run_id>/", RunConsumer.as_asgi()),
 ]
 

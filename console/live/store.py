@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,14 +16,18 @@ from django.conf import settings
 from django.db import connections
 from redis.asyncio import Redis
 
-from console.runs import told
-from console.runs.models import FeedEvent, FeedTopic
+from console.runs import feed, told
+from console.runs.models import FeedEvent, FeedTopic, Run
 from console.tenants import scopes
 
+from .facts import RunFacts
+from .firehose import Firehose
 from .frames import Event
 from .hub import Hub
 
 T = TypeVar("T")
+WEB_HEARTBEATS = "sayso:web:"  # keys that live web processes keep from expiring
+WEB_TTL = 10  # seconds
 _readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="live-feed")
 
 
@@ -51,7 +59,25 @@ class PostgresFeed:
 
 def make_hub() -> Hub:
     """The hub of this process."""
-    return Hub(PostgresFeed(), _redis)
+    return Hub(PostgresFeed(), _redis, Firehose(runs), _beat)
+
+
+async def _beat(hub: Hub) -> None:
+    """Say how many listen to this process, for the page of operations."""
+    said = json.dumps({"sockets": hub.sockets, "lagging": hub.lagging, "at": time.time()})
+    key = f"{WEB_HEARTBEATS}{socket.gethostname()}:{os.getpid()}"
+    await asyncio.to_thread(feed.redis_client().set, key, said, ex=WEB_TTL)
+
+
+async def runs(ids: list[str]) -> dict[str, RunFacts]:
+    """Of which tenant and workflow these runs are; those that are gone are left out."""
+
+    def read() -> dict[str, RunFacts]:
+        with scopes.system_scope("live feed: whose runs these are"):
+            rows = Run.objects.filter(id__in=ids).values_list("id", "tenant_id", "workflow__slug", "title")
+            return {str(key): RunFacts(str(tenant), slug, title) for key, tenant, slug, title in rows}
+
+    return await _in_thread(read)
 
 
 def _redis() -> Redis:

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from console.live.frames import Event
-from console.live.hub import TOO_FAR, Hub, Socket
+from console.live.hub import TOO_FAR, Hub
+from console.live.sockets import Socket
 
 TOPIC, TENANT = "run:1", "t"
 

@@ -3,13 +3,14 @@
 It must cost little beside the server that it measures: a frame is not parsed as JSON, only its number and its time are
 looked for. Times are CLOCK_MONOTONIC, which the processes of a machine share.
 
-Reads one JSON object from its standard input (host, port, path, token, sockets, messages, seconds), prints ``ready`` when
+Reads one JSON object from its standard input (host, port, path, tokens, sockets, messages, seconds), prints ``ready`` when
 all are connected, and at the end one object: see ``listen``.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import select
@@ -49,13 +50,14 @@ class Heard:
     gaps: int = 0  # messages that came out of their turn, or after one that did not come
 
 
-def connect(host: str, port: int, path: str, token: str, count: int) -> list[Listener]:
+def connect(host: str, port: int, path: str, tokens: list[str], count: int) -> list[Listener]:
     """So many open websockets. Raises Broken where one is refused."""
     made: list[Listener] = []
+    token = itertools.cycle(tokens)
     while len(made) < count:
         batch = [socket.create_connection((host, port), timeout=60) for _ in range(min(AT_ONCE, count - len(made)))]
         for door in batch:
-            door.sendall(_request(host, port, path, token))
+            door.sendall(_request(host, port, path, next(token)))
         for door in batch:
             answer = b""
             while b"\r\n\r\n" not in answer:
@@ -149,7 +151,7 @@ def main() -> None:
     """Connect, say so, hear, and print: deliveries, gaps, sockets that are complete, CPU seconds, and times in ms."""
     startup.raise_files()
     asked: dict[str, Any] = json.loads(sys.stdin.readline())
-    listeners = connect(asked["host"], asked["port"], asked["path"], asked["token"], asked["sockets"])
+    listeners = connect(asked["host"], asked["port"], asked["path"], asked["tokens"], asked["sockets"])
     print("ready", flush=True)
     began = time.process_time()
     heard = listen(listeners, asked["messages"], asked["seconds"])

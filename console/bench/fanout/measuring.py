@@ -24,7 +24,7 @@ from django.conf import settings
 
 from console.bench.chaos.disasters import stop
 from console.bench.figures import ms, percentile
-from console.bench.tenant import bench_actor, free_port, reviewer_token
+from console.bench.tenant import bench_actor, free_port, reviewer_tokens
 from console.runs import feed
 from console.tenants.access import Actor
 from console.tenants.scopes import tenant_scope
@@ -33,6 +33,7 @@ from console.up.processes import leash
 SOCKETS = [int(each) for each in os.environ.get("SAYSO_BENCH_FANOUT", "500,2000").split(",")]
 RATE = 20  # messages a second
 SECONDS = 10
+MEMBERS = 100  # service accounts that listen, each with as many sockets
 SIZE = 1000  # bytes of a message, as it is sent
 KEPT = 5.0  # seconds that stragglers get at the end
 TARGETS = {500: 30.0, 2000: 100.0}  # ms at p99
@@ -42,14 +43,14 @@ _CLOCK = os.sysconf("SC_CLK_TCK")
 def run() -> tuple[dict[str, Any], dict[str, float]]:
     """Measure; returns figures and ratios."""
     actor = bench_actor()
-    token = reviewer_token(actor)
+    tokens = reviewer_tokens(actor, MEMBERS)
     figures: dict[str, Any] = {"messages_a_second": RATE, "bytes": SIZE, "seconds": SECONDS}
     ratios: dict[str, float] = {}
     for sockets in SOCKETS:
         with _serving("console.web") as (pid, port):
-            ours = _measure(actor, token, pid, port, sockets)
+            ours = _measure(actor, tokens, pid, port, sockets)
         with _serving("console.bench.fanout.stock") as (pid, port):
-            stock = _measure(actor, token, pid, port, sockets)
+            stock = _measure(actor, tokens, pid, port, sockets)
         figures[f"{sockets}_sockets"], figures[f"{sockets}_sockets_stock"] = ours, stock
         ratios[f"p99_{sockets}_to_stock"] = round(ours["ms"]["p99"] / (stock["ms"]["p99"] or 1), 4)
         ratios[f"cpu_a_delivery_{sockets}_to_stock"] = round(
@@ -60,7 +61,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
     return figures, ratios
 
 
-def _measure(actor: Actor, token: str, pid: int, port: int, sockets: int) -> dict[str, Any]:
+def _measure(actor: Actor, tokens: list[str], pid: int, port: int, sockets: int) -> dict[str, Any]:
     messages = RATE * SECONDS
     listeners = subprocess.Popen(
         [sys.executable, "-m", "console.bench.fanout.listeners"],
@@ -69,7 +70,7 @@ def _measure(actor: Actor, token: str, pid: int, port: int, sockets: int) -> dic
     assert listeners.stdin and listeners.stdout  # noqa: S101 - they are pipes
     try:
         asked = {
-            "host": "127.0.0.1", "port": port, "path": "/ws/queue/?format=json", "token": token, "sockets": sockets,
+            "host": "127.0.0.1", "port": port, "path": "/ws/queue/?format=json", "tokens": tokens, "sockets": sockets,
             "messages": messages, "seconds": SECONDS + KEPT,
         }  # fmt: skip
         began = time.monotonic()
