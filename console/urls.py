@@ -10,6 +10,7 @@ from approvals.notices import pages as notice_pages
 from console import outage
 from console.api import api
 from console.health import healthz, readyz
+from console.operations import pages as operations_pages
 from console.platform import pages as platform_pages
 from console.runs import fork_pages, limit_pages, preview_pages, reason_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
@@ -58,6 +59,7 @@ urlpatterns = [
     path("events/", topic_pages.events, name="events"),
     path("events/new/", topic_pages.new, name="event-new"),
     path("events/<uuid:key>/", topic_pages.event, name="event"),
+    path("operations/", operations_pages.operations, name="operations"),
     path("workflows/", workflow_pages.workflows, name="workflows"),
     path("workflows/import/", import_pages.import_team, name="workflow-import"),
     path("workflows/<slug:slug>/compare/", revision_pages.compare, name="workflow-compare"),
@@ -95,6 +97,7 @@ urlpatterns = [
     path("you/password/", tenant_pages.password, name="password"),
     path("you/", notice_pages.you, name="you"),
     path("platform/", platform_pages.overview, name="platform"),
+    path("platform/operations/", operations_pages.platform, name="platform-operations"),
     path("platform/leave/", platform_pages.leave, name="platform-leave"),
     path("platform/<slug:slug>/enter/", platform_pages.enter, name="platform-enter"),
     path("audit/", tenant_pages.audit, name="audit"),

@@ -187,7 +187,7 @@ class Firehose:
                 socket.task = asyncio.get_running_loop().create_task(_drain(socket, rest))
 
     def _frame(self, events: list[Facts], filters: Filters, first: int, last: int, most: int = MOST) -> dict[str, Any]:
-        """The frame of these events, which are numbered from ``first``; ``last`` where only later ones were counted."""
+        """The frame of these events. They are numbered from ``first``: what a reader has not had before it was skipped."""
         matched = [each for each in events if filters.let(each)]
         shown = _pick(matched, most)
         left_out: dict[str, int] = {}
@@ -201,7 +201,6 @@ class Firehose:
             "seen": len(events),
             "matched": len(matched),
             "left_out": left_out,
-            "unsaid": last - (events[-1].seq if events else first - 1),
             "events": [each.told() for each in shown],
         }
         return _text("events", last, data)

@@ -1,13 +1,14 @@
 """What Postgres says of the work: a fixed number of queries, whatever there is; lists are bounded and say how many more.
 
-With a tenant, everything is that tenant's; without, there are numbers only, of all of them.
+With a tenant, everything is that tenant's; without, there are numbers only, of all of them. Pages ask every two seconds,
+so what was just read is good for all who look at the same, and what takes a scan for longer.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from console.runs import wakeups
 from console.runs.actions import LEASE_S
 
 SHOWN = 30  # runs in flight in the list, the oldest first
+FRESH, SLOW = 1.0, 30.0  # seconds
+KEPT = 2_000  # answers
 LATE = LEASE_S - 4.0  # seconds before its end at which a lease, renewed each second, has been missed more than twice
 
 
@@ -59,7 +62,7 @@ class Figures:
 
     took: float
     flying: tuple[InFlight, ...]
-    counts: dict[str, int]  # queued, running, waiting, late, expired, aimless, newer
+    counts: dict[str, int]  # queued, running, waiting, late, expired, newer, aimless
     longest_s: float | None
     owners: dict[str, int]  # leases by worker
     queues: tuple[Queue, ...]
@@ -67,33 +70,52 @@ class Figures:
     outbox_oldest_s: float | None
 
 
-def read(tenant: UUID | None) -> Figures:
-    """Call inside the tenant's scope, or, for all, inside a system scope."""
+def read(tenant: UUID | None, now: Callable[[], float] = time.monotonic) -> Figures:
+    """Call inside the tenant's scope, or, for all, inside a system scope. As of at most FRESH seconds ago."""
+    found: Figures = _kept(("all", tenant), FRESH, now, lambda: _read(tenant, now))
+    return found
+
+
+def _read(tenant: UUID | None, now: Callable[[], float]) -> Figures:
     given: dict[str, Any] = {"tenant": tenant, "late": LATE, "schema": SCHEMA_VERSION, "shown": SHOWN}
     began = time.perf_counter()
     _rows("SELECT 1", {})
     took = time.perf_counter() - began
     flying = tuple(InFlight(*row) for row in _rows(_FLYING, given)) if tenant is not None else ()
-    named = ("queued", "running", "waiting", "late", "expired", "aimless", "newer")
     *counts, longest = _rows(_COUNTS, given)[0]
     ready = [Queue(name or queues.DEFAULT, many, oldest) for name, many, oldest in _rows(_READY, given)]
     *out, oldest = _rows(_OUTBOX, given)[0]
+    aimless, dead = _kept(("slow", tenant), SLOW, now, lambda: _rows(_SLOW, given)[0])
     return Figures(
         took=took,
         flying=flying,
-        counts=dict(zip(named, counts, strict=True)),
+        counts=dict(zip(_STATES, [*counts, aimless], strict=True)),
         longest_s=longest,
         owners=dict(_rows(_OWNERS, given)),
         queues=tuple(ready),
-        outbox=dict(zip(("pending", "failed", "dead", "unspread"), out, strict=True)),
+        outbox=dict(zip(("pending", "failed", "unspread", "dead"), [*out, dead], strict=True)),
         outbox_oldest_s=oldest,
     )
 
 
-def database_time() -> datetime:
-    """Now, by the clock that decides about leases."""
-    now: datetime = _rows("SELECT clock_timestamp()", {})[0][0]
-    return now
+_last: dict[Hashable, tuple[float, Any]] = {}
+
+
+def _kept(key: Hashable, lasts: float, now: Callable[[], float], read: Callable[[], Any]) -> Any:
+    """What ``read`` gave less than ``lasts`` seconds ago, or gives now."""
+    known = _last.get(key)
+    if known is not None and 0 <= now() - known[0] < lasts:
+        return known[1]
+    found = read()
+    if len(_last) > KEPT:
+        _last.clear()
+    _last[key] = (now(), found)
+    return found
+
+
+def forget() -> None:
+    """Read everything anew, in tests."""
+    _last.clear()
 
 
 def _rows(sql: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -102,6 +124,7 @@ def _rows(sql: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+_STATES = ("queued", "running", "waiting", "late", "expired", "newer", "aimless")
 _WHOSE = "(%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s::uuid)"
 _SINCE = "extract(epoch FROM clock_timestamp() - {})::float8"
 _FLYING = f"""
@@ -121,9 +144,6 @@ SELECT COUNT(*) FILTER (WHERE status = 'queued'), COUNT(*) FILTER (WHERE status 
        COUNT(*) FILTER (WHERE status = 'running' AND lease_until >= clock_timestamp()
            AND lease_until < clock_timestamp() + %(late)s * interval '1 second'),
        COUNT(*) FILTER (WHERE status = 'running' AND lease_until < clock_timestamp()),
-       COUNT(*) FILTER (WHERE status = 'waiting' AND wake_at IS NULL AND NOT EXISTS (
-           SELECT 1 FROM approvals_approvalrequest q WHERE q.tenant_id = r.tenant_id AND q.run_id = r.id
-           AND q.status = 'pending')),
        COUNT(*) FILTER (WHERE status = 'queued' AND journal_version > %(schema)s),
        {_SINCE.format("MIN(leased_at) FILTER (WHERE status = 'running')")}
 FROM runs_run r WHERE status IN ('queued', 'running', 'waiting') AND {_WHOSE}
@@ -139,8 +159,14 @@ SELECT queue, COUNT(*), {_SINCE.format("MIN(ready_at)")} FROM (
 """  # noqa: S608
 _OUTBOX = f"""
 SELECT COUNT(*) FILTER (WHERE status = 'pending'), COUNT(*) FILTER (WHERE status = 'failed'),
-       COUNT(*) FILTER (WHERE status = 'dead' AND ended_at > clock_timestamp() - interval '24 hours'),
        (SELECT COUNT(*) FROM approvals_notice WHERE spread_at IS NULL AND {_WHOSE}),
        {_SINCE.format("MIN(next_at) FILTER (WHERE status IN ('pending', 'failed') AND next_at <= clock_timestamp())")}
-FROM approvals_delivery WHERE status IN ('pending', 'failed', 'dead') AND {_WHOSE}
+FROM approvals_delivery WHERE status IN ('pending', 'failed') AND {_WHOSE}
+"""  # noqa: S608
+_SLOW = f"""
+SELECT (SELECT COUNT(*) FROM runs_run r WHERE r.status = 'waiting' AND r.wake_at IS NULL AND {_WHOSE} AND NOT EXISTS (
+            SELECT 1 FROM approvals_approvalrequest q WHERE q.tenant_id = r.tenant_id AND q.run_id = r.id
+            AND q.status = 'pending')),
+       (SELECT COUNT(*) FROM approvals_delivery WHERE status = 'dead' AND {_WHOSE}
+            AND ended_at > clock_timestamp() - interval '24 hours')
 """  # noqa: S608

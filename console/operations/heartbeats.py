@@ -75,7 +75,7 @@ def _read(client: redis.Redis, pattern: str) -> list[tuple[str, dict[str, Any]]]
     return found
 
 
-def _said(value: bytes) -> dict[str, Any]:
+def _said(value: bytes | str) -> dict[str, Any]:
     """A heartbeat. One of an older version is a bare time."""
     try:
         found = json.loads(value)

@@ -4,9 +4,12 @@ import asyncio
 import json
 
 import pytest
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from console.live.frames import Event
 from console.live.hub import TOO_FAR, Hub
+from console.live.protocol import text_frame
 from console.live.sockets import Socket
 
 TOPIC, TENANT = "run:1", "t"
@@ -201,3 +204,46 @@ def test_topics_nobody_listens_to_cost_nothing():
         assert peer.got == []
 
     asyncio.run(main())
+
+
+class Wire(Peer):
+    """A server's connection that takes ready frames, while its buffer has room."""
+
+    def __init__(self):
+        super().__init__()
+        self.frames = []
+
+    def put(self, frame):
+        if not self.open.is_set():
+            return False
+        self.frames.append(frame)
+        return True
+
+
+def test_a_frame_is_made_once_and_written_past_the_servers_send_while_there_is_room():
+    async def main():
+        feed, one, two = MemoryFeed(), Wire(), Wire()
+        hub = hub_with(feed)
+        await joined(hub, one)
+        socket = await joined(hub, two)
+        feed.add(event(1))
+        await hub.take(event(1))
+        assert one.frames == two.frames and one.frames[0] is two.frames[0] and one.got == []
+        two.open.clear()
+        feed.add(event(2))
+        await hub.take(event(2))
+        assert socket.state == "lagging" and len(one.frames) == 2 and len(two.frames) == 1
+        two.open.set()
+        await socket.task
+        assert two.seqs == [2] and socket.state == "live"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_a_ready_frame_is_what_the_library_would_have_made(size):
+    text = "ä" * (size // 2) + "x" * (size % 2)
+    server = ServerProtocol()
+    server.state = State.OPEN
+    server.send_text(text.encode())
+    assert text_frame(text) == b"".join(server.data_to_send())
