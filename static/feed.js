@@ -13,6 +13,7 @@
     queued: "machine", running: "machine", intent: "machine" };
   const WORDS = { waiting: "Waiting for a person", pending: "Waiting", moot: "No longer needed", intent: "In flight", in_doubt: "In doubt",
     tool: "action", final: "final review" };
+  const GATES = ["review", "question", "final"];
   const BAD = ["failed", "in_doubt", "expired"];
 
   let socket = null, last = null, epoch = "", again = 500, retry = 0, ended = false, generation = 0;
@@ -57,7 +58,8 @@
     what.textContent = event.kind === "step" ? word(event.what || "step") : event.kind === "status" ? "run" : event.kind;
     if (event.name) add(what, "code", event.name);
     if (event.agent) add(what, "span", event.agent, "muted");
-    if (event.status) add(state, "span", upper(word(event.status)), "pill " + (TONES[event.status] || ""));
+    const asked = event.status === "intent" && GATES.indexOf(event.what) >= 0;
+    if (event.status) add(state, "span", asked ? "Waiting" : upper(word(event.status)), "pill " + (asked ? "wait" : TONES[event.status] || ""));
     if (event.reason && event.reason !== event.status) add(state, "span", word(event.reason), "small muted");
     cost.textContent = [event.took === null ? "" : lasting(event.took), event.cost ? money(event.cost) : ""].join(" ").trim();
     if (BAD.indexOf(event.status) >= 0) made.classList.add("bad");
@@ -101,7 +103,9 @@
 
   function take(frame) {
     if (frame.kind === "hello") {
-      if (epoch && epoch !== frame.data.epoch) say("connected to another process: what happened in between is not shown");
+      say(epoch && epoch !== frame.data.epoch ? "live again; what happened in between is not shown" : "live");
+      document.body.dataset.live = "live";
+      again = 500;
       epoch = frame.data.epoch;
       last = frame.seq;
       return;
@@ -135,9 +139,9 @@
     const address = new URL(watch.dataset.socket, location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.search = query.toString();
+    say("connecting…");
     if (socket) socket.close();
     socket = new WebSocket(address);
-    socket.onopen = function () { if (mine === generation) { again = 500; say("live"); document.body.dataset.live = "live"; } };
     socket.onmessage = function (message) { if (mine === generation) take(JSON.parse(message.data)); };
     socket.onclose = function (event) {
       if (mine !== generation || ended) return;
