@@ -1,6 +1,6 @@
 // The live feed of the page of operations (console/live/firehose.py): frames of a websocket, at most ten a second, each an
-// array of events. They are shown once in a picture of the screen at most, and the page keeps the newest 300 only: what it
-// holds is bounded, however long it is open and however much happens. What is not shown is counted.
+// array of events. They are drawn five times a second at most, in a picture of the screen, and the page keeps the newest 300
+// only: what it holds is bounded, however long it is open and however much happens. What is not shown is counted.
 (function () {
   "use strict";
 
@@ -8,7 +8,7 @@
   if (!watch || !window.WebSocket) return;
   const $ = (id) => document.getElementById(id);
   const list = $("events"), row = $("event-row"), form = $("watch-filters"), pause = $("watch-pause"), empty = $("events-empty");
-  const MOST = Number(list.dataset.most), WINDOW = 3000; // rows; milliseconds over which a rate is told
+  const MOST = Number(list.dataset.most), WINDOW = 3000, PACE = 200; // rows; milliseconds over which a rate is told, and between two drawings
   const TONES = { waiting: "wait", pending: "wait", completed: "good", done: "good", failed: "harm", in_doubt: "harm", expired: "harm",
     queued: "machine", running: "machine", intent: "machine" };
   const WORDS = { waiting: "Waiting for a person", pending: "Waiting", moot: "No longer needed", intent: "In flight", in_doubt: "In doubt",
@@ -17,7 +17,7 @@
   const BAD = ["failed", "in_doubt", "expired"];
 
   let socket = null, last = null, epoch = "", again = 500, retry = 0, ended = false, generation = 0;
-  let fresh = [], drawing = 0, paused = false, held = 0;
+  let fresh = [], drawing = 0, drawn = -PACE, paused = false, held = 0;
   let skipped = 0, kinds = {}, rates = [];
 
   function word(value) {
@@ -69,6 +69,7 @@
   // Everything that came since the last picture goes in at once; older rows leave at the other end.
   function draw() {
     drawing = 0;
+    drawn = performance.now();
     if (!paused && fresh.length) {
       const batch = document.createDocumentFragment();
       for (let i = fresh.length - 1; i >= 0; i -= 1) batch.append(element(fresh[i]));
@@ -79,7 +80,12 @@
     }
     tell();
   }
-  function soon() { if (!drawing) drawing = requestAnimationFrame(draw); }
+  function soon() {
+    if (drawing) return;
+    drawing = 1;
+    const wait = Math.max(drawn + PACE - performance.now(), 0);
+    setTimeout(function () { requestAnimationFrame(draw); }, wait);
+  }
 
   function tell() {
     const now = performance.now();

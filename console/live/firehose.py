@@ -31,7 +31,7 @@ from .sockets import Socket
 log = logging.getLogger("sayso.live")
 
 EVERY = 0.1  # seconds between two frames
-MOST = 30  # events in a frame
+MOST = 12  # events in a frame: more than anybody can read, and what a slow computer can draw
 KEPT = 300  # the last events of a tenant, for who comes back
 PENDING = 5_000  # events taken between two frames; what comes beyond is counted only
 KNOWN = 10_000  # runs whose facts are remembered

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import CDPSession, Page, expect
 
 from console.runs import feed
 from console.runs.models import Run
@@ -51,6 +51,12 @@ def flood(run_id: UUID, page: Page) -> None:
         page.wait_for_timeout(100)
 
 
+def spent(meter: CDPSession) -> float:
+    """Seconds of processor time that the page's main thread has taken."""
+    metrics = {each["name"]: each["value"] for each in meter.send("Performance.getMetrics")["metrics"]}
+    return float(metrics["TaskDuration"])
+
+
 def frames(page: Page) -> list[float]:
     """Milliseconds between pictures since the last time."""
     found: list[float] = page.evaluate("() => window.seen.gaps.splice(0)")
@@ -72,18 +78,23 @@ def test_a_flood_is_thinned_out_counted_and_never_freezes_the_page(desk: Desk, w
     page.wait_for_timeout(1500)
     idle = frames(page)
     nodes = page.evaluate("() => document.querySelectorAll('*').length")
+    meter = page.context.new_cdp_session(page)
+    # Processor time of the page's main thread: how long things take says more about who else is on this machine.
+    meter.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = spent(meter)
     flood(run.pk, page)
+    took = spent(meter) - before
     busy = frames(page)
     expect(page.locator("#watch-skipped")).to_contain_text("skipped since the page was opened")
     assert page.locator("#events > li").count() == 300
     assert page.evaluate("() => document.querySelectorAll('*').length") < nodes + 300 * 12
     seen = page.evaluate("() => window.seen")
-    idle_rate, busy_rate = len(idle) / (sum(idle) / 1000), len(busy) / (sum(busy) / 1000)
-    print(f"pictures a second: {idle_rate:.0f} idle, {busy_rate:.0f} under {RATE} events/s; longest gap {max(busy):.0f} ms;"
-          f" {seen['long']} long tasks, the longest {seen['most']:.0f} ms")  # fmt: skip
-    # Beside what the machine gave the page before: half the pictures, and nothing that a hand would notice as a stop.
-    assert busy_rate > idle_rate / 2
-    assert sorted(busy)[int(len(busy) * 0.95)] < max(100.0, 4 * sorted(idle)[int(len(idle) * 0.95)])
+    print(
+        f"{took / SECONDS:.0%} of a processor under {RATE} events/s; pictures a second: {len(busy) / sum(busy) * 1000:.0f},"
+        f" idle {len(idle) / sum(idle) * 1000:.0f}; longest gap {max(busy):.0f} ms, idle {max(idle):.0f}; {seen['long']}"
+        f" long tasks, the longest {seen['most']:.0f} ms"
+    )
+    assert took < SECONDS / 2
     page.get_by_role("button", name="Pause").click()  # it still answers
     expect(page.locator("#watch-pause")).to_have_text("Go on")
 
