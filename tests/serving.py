@@ -21,8 +21,9 @@ def serving() -> Iterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        application, log_level="warning", ws_per_message_deflate=False, timeout_graceful_shutdown=2, lifespan="on"
-    )
+        application, log_level="warning", ws="console.live.protocol:DirectProtocol", ws_per_message_deflate=False,
+        timeout_graceful_shutdown=2, lifespan="on",
+    )  # fmt: skip
     server = uvicorn.Server(config)
     ready = threading.Event()
     startup = server.startup

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import socket
+from array import array
 from typing import Any
 
 import pytest
@@ -27,11 +29,13 @@ from console.bench import (
     resume,
     scripted,
 )
+from console.bench.fanout import listeners
 from console.bench.figures import machine, percentile
 from console.bench.tenant import bench_actor, request_of, reviewer, workflow_of
 from console.demo import personas
 from console.demo.documents import WORKFLOWS, DemoWorkflow
 from console.demo.reading import read
+from console.live.protocol import text_frame
 from console.runs import actions, feed
 from console.runs.models import Run
 from console.tenants import crypto
@@ -235,3 +239,18 @@ def test_copies_of_waiting_runs_have_all_that_theirs_have_and_go_again() -> None
     crew.forget(actor, [run.id])
     with tenant_scope(actor.tenant):
         assert not Run.objects.exists()
+
+
+def test_listeners_read_frames_however_they_are_cut_and_count_what_is_missing() -> None:
+    def frame(seq: int, sent: int, pad: int = 900) -> bytes:
+        text = json.dumps({"seq": seq, "kind": "note", "at": "x", "data": {"sent": sent, "pad": "x" * pad}})
+        return text_frame(text)
+
+    heard = listeners.Heard(array("d"))
+    each = listeners.Listener(socket.socket())
+    hello = text_frame(json.dumps({"seq": 3, "kind": "hello", "at": None, "data": {}}))
+    stream = hello + frame(4, 1) + frame(5, 2, pad=10) + frame(7, 3) + frame(8, 4, pad=70_000)
+    for start in range(0, len(stream), 333):
+        listeners._take(each, stream[start : start + 333], heard)
+    each.door.close()
+    assert (each.heard, each.last, heard.gaps, len(heard.taken), each.rest) == (4, 8, 1, 4, b"")

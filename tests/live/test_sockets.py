@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from console.live.consumers import FeedConsumer
+from console.live.rounds import Rounds
 from console.runs import feed
 from console.runs.models import Run, RunStatus
-from console.tenants import crypto
+from console.tenants import actions, crypto
 from console.workflows.models import Revision, Workflow
 from tests.serving import serving
 
@@ -119,3 +121,79 @@ def test_a_session_counts_only_from_our_own_pages(world, server):
     with listen(server, "/ws/queue/?format=json", Cookie=cookie, Origin=f"http://{server}") as socket:
         assert told(socket)["kind"] == "hello"
     assert refused(server, "/ws/queue/", Cookie=cookie, Origin="http://elsewhere.example") == 403
+
+
+# --- All runs of a tenant ---------------------------------------------------------------------------------------------
+
+
+def a_step(party, run, **facts):
+    with party.scope():
+        feed.publish(party.tenant.id, feed.run_topic(run.id), "step", {"kind": "tool", "status": "done", **facts})
+
+
+def test_all_runs_are_heard_in_facts_by_their_own_tenant_alone(world, server):
+    ours, theirs = a_run(world.northwind), a_run(world.fabrikam)
+    with (
+        listen(server, "/ws/feed/", world.northwind.reviewer.token) as socket,
+        listen(server, "/ws/feed/", world.fabrikam.reviewer.token) as other,
+    ):
+        assert [told(each)["kind"] for each in (socket, other)] == ["hello", "hello"]
+        a_step(world.fabrikam, theirs, name="theirs")
+        a_step(world.northwind, ours, name="lookup", agent="payer", arguments={"card": "a secret"})
+        frame = told(socket)
+        assert frame["seq"] == 1 and frame["data"]["first"] == 1 and "secret" not in json.dumps(frame)
+        (event,) = frame["data"]["events"]
+        assert (event["run"], event["workflow"], event["name"], event["agent"]) == (
+            str(ours.id),
+            "desk",
+            "lookup",
+            "payer",
+        )
+        assert [each["name"] for each in told(other)["data"]["events"]] == ["theirs"]
+
+
+def test_who_comes_back_to_all_runs_is_sent_what_is_kept(world, server):
+    run, token = a_run(world.northwind), world.northwind.operator.token
+    with listen(server, "/ws/feed/", token) as socket:
+        epoch = told(socket)["data"]["epoch"]
+        a_step(world.northwind, run, name="one")
+        assert told(socket)["seq"] == 1
+    with listen(server, "/ws/feed/", world.northwind.reviewer.token) as other:
+        told(other)
+        a_step(world.northwind, run, name="two")
+        assert told(other)["seq"] == 2
+        with listen(server, f"/ws/feed/?after=1&epoch={epoch}&kind=tool", token) as socket:
+            assert told(socket)["seq"] == 1
+            assert [each["name"] for each in told(socket)["data"]["events"]] == ["two"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["kind=chunk", "status=so", "text=" + "x" * 201, "agent=a%00b", "after=soon", "text=%C3%A4%F0%9F%A6&kind=x"],
+)
+def test_nonsense_in_the_address_of_all_runs_is_refused(world, server, query):
+    assert refused(server, f"/ws/feed/?{query}", world.northwind.reviewer.token) == 400
+    assert refused(server, "/ws/feed/") == 401
+
+
+def test_a_filter_in_any_script_is_understood(world, server):
+    run = a_run(world.northwind)
+    with world.northwind.scope():
+        Run.objects.filter(pk=run.pk).update(title="Ärger über 猫")
+    with listen(server, "/ws/feed/?text=%C3%A4rger+%C3%BCber+%E7%8C%AB", world.northwind.reviewer.token) as socket:
+        told(socket)
+        a_step(world.northwind, run, name="lookup")
+        assert told(socket)["data"]["matched"] == 1
+
+
+@pytest.mark.parametrize("path", ["/ws/feed/", "/ws/queue/?format=json"])
+def test_who_is_no_member_any_more_hears_nothing_more(world, server, monkeypatch, path):
+    monkeypatch.setattr(FeedConsumer, "rounds", Rounds(every=0.05))
+    member = world.northwind.operator
+    with listen(server, path, member.token) as socket:
+        assert told(socket)["kind"] == "hello"
+        with world.northwind.scope():
+            actions.remove_member(world.northwind.admin.actor, member.user.id)
+        with pytest.raises(ConnectionClosed) as caught:
+            socket.recv(timeout=20)
+        assert caught.value.rcvd.code == 4403
