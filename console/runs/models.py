@@ -90,6 +90,8 @@ class Run(models.Model):
             models.Index(fields=["tenant", "-created_at", "-id"], name="run_list"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
             models.Index(fields=["tenant", "stop_reason", "-created_at", "-id"], name="run_by_reason"),
+            # What ended in an hour or a day: the runs behind a figure.
+            models.Index(fields=["tenant", "-ended_at"], name="run_ended", condition=models.Q(ended_at__isnull=False)),
             models.Index(fields=["ready_at"], name="run_ready", condition=models.Q(status="queued")),
             models.Index(fields=["lease_until"], name="run_leased", condition=models.Q(status="running")),
             models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import paging
 from console.durable.digest import expand
-from console.runs import actions, crowd, forks, inputs, record
+from console.runs import actions, crowd, forks, inputs, listing, record
 from console.runs.models import TERMINAL, Run, RunStatus, Step, StepPayload
 from console.templatetags.sayso import STATUS_WORDS
 from console.tenants import access, crypto
@@ -36,24 +36,28 @@ STARTERS = ("operator", "admin")
 def runs(request: HttpRequest) -> HttpResponse:
     """The runs of the tenant, newest first."""
     actor = actor_of(request)
-    filters = {
-        name: request.GET.get(name, "").replace("\x00", "")[:200] for name in ("status", "workflow", "reason", "q")
-    }
-    rows = access.all(_LISTED, actor).filter(smoke_test=None)
-    wanted = {"status": "status", "workflow": "workflow__slug", "reason": "stop_reason", "q": "title__icontains"}
-    rows = rows.filter(**{wanted[name]: value for name, value in filters.items() if value})
-    try:
-        found, after = paging.page(rows, request.GET.get("after"), paging.LIMIT)
-    except paging.BadCursor:
-        return redirect("runs")
+    wanted = listing.read(request.GET)
+    rows = listing.narrowed(access.all(_LISTED, actor).filter(smoke_test=None), wanted)
+    after: str | None = ""
+    if wanted.sort:
+        found = list(rows[: listing.MANY])
+    else:
+        try:
+            found, after = paging.page(rows, request.GET.get("after"), paging.LIMIT)
+        except paging.BadCursor:
+            return redirect("runs")
     counts = _counts(actor)
     context = {
         "section": "runs",
         "runs": found,
-        "next": "?" + urlencode({**filters, "after": after}) if after else "",
+        "next": "?" + urlencode({**_asked(wanted), "after": after}) if after else "",
         "later": "after" in request.GET,
-        "filters": filters,
-        "filtered": any(filters.values()),
+        "wanted": wanted,
+        "order": listing.SORTS[wanted.sort][0] if wanted.sort else "",
+        "many": listing.MANY,
+        "kept": [(name, value) for name, value in _asked(wanted).items() if name in listing.MORE],
+        "filters": wanted.words,
+        "filtered": bool(_asked(wanted)),
         "statuses": _STATUSES,
         "reasons": [str(reason) for reason in StopReason],
         "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True),
@@ -62,6 +66,10 @@ def runs(request: HttpRequest) -> HttpResponse:
         "may_start": actor.role in STARTERS,
     }
     return render(request, "runs/list.html", context)
+
+
+def _asked(wanted: listing.Wanted) -> dict[str, str]:
+    return {name: value for name, value in wanted.words.items() if value}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
