@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce
 
 from approvals.notices import models as notices  # noqa: F401 - Django looks for an app's tables here
 from console.prepared import Rows
+from console.tenants.stamps import ChangedField
 
 NEVER_DUE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts after every date
 PRESSING = {"high": 0, "medium": 1, "low": 2}  # anything else is 3
@@ -92,6 +93,7 @@ class ApprovalRequest(models.Model):
     decided_by_name = models.CharField(max_length=200, blank=True, default="")
     sealed_decision = models.BinaryField(null=True)  # {"reason", "arguments", "answer", "result"}
     standing = models.ForeignKey("StandingApproval", null=True, on_delete=models.SET_NULL, related_name="uses")
+    changed = ChangedField()
 
     class Meta:
         constraints = [
@@ -100,6 +102,7 @@ class ApprovalRequest(models.Model):
         ]
         indexes = [
             models.Index(fields=["tenant", "status", "created_at", "id"], name="request_queue"),
+            models.Index(fields=["changed", "id"], name="request_changed"),
             models.Index(
                 fields=["next_at"], name="request_agenda", condition=models.Q(status="pending", next_at__isnull=False)
             ),
@@ -138,8 +141,10 @@ class Vote(models.Model):
     sealed = models.BinaryField()  # {"reason", "arguments", "answer", "result"}
     voided = models.BooleanField(default=False)
     at = models.DateTimeField(auto_now_add=True)
+    changed = ChangedField()
 
     class Meta:
+        indexes = [models.Index(fields=["changed", "id"], name="vote_changed")]
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "request", "voter_id"], condition=models.Q(voided=False), name="one_vote_each"
@@ -250,8 +255,10 @@ class Sighting(models.Model):
     shown_at = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True)
     read_at = models.DateTimeField(null=True)
+    changed = ChangedField()
 
     class Meta:
+        indexes = [models.Index(fields=["changed", "id"], name="sighting_changed")]
         constraints = [models.UniqueConstraint(fields=["tenant", "request", "viewer_id"], name="one_sighting_each")]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 
 from console.prepared import Rows
+from console.tenants.stamps import ChangedField
 
 
 class RunStatus(models.TextChoices):
@@ -83,6 +84,7 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    changed = ChangedField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="run_in_tenant")]
@@ -97,6 +99,7 @@ class Run(models.Model):
             models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),
             models.Index(fields=["smoke_test"], name="run_smoke", condition=models.Q(smoke_test__isnull=False)),
             models.Index(fields=["fork_of"], name="run_fork", condition=models.Q(fork_of__isnull=False)),
+            models.Index(fields=["changed", "id"], name="run_changed"),
         ]
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ def ask(sql, *params):
 def tables_with_a_tenant():
     rows = ask(
         "SELECT DISTINCT c.relname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-        " WHERE a.attname = 'tenant_id' AND NOT a.attisdropped AND c.relkind IN ('r', 'p')"
+        " WHERE a.attname = 'tenant_id' AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
         " AND c.relnamespace = 'public'::regnamespace"
     )
     return {name for (name,) in rows}
@@ -39,6 +39,19 @@ def test_each_is_walled_forced_and_owned_by_another():
     )
     assert len(rows) == len(scopes.walled_tables())
     assert [row for row in rows if row[1:] != (True, True, "sayso_owner")] == []
+
+
+def test_a_partition_is_reached_through_its_table_alone():
+    """Its table's policies do not hold for whoever names the partition itself: so nobody may, and nothing would be seen."""
+    rows = ask(
+        "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity,"
+        " (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid),"
+        " ARRAY(SELECT what FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS what"
+        "       WHERE has_table_privilege('sayso_app', c.oid, what) OR has_table_privilege('sayso_system', c.oid, what))"
+        " FROM pg_class c WHERE c.relispartition AND c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace"
+    )
+    assert len(rows) > 3 * 24
+    assert [row for row in rows if row[1:] != (True, 0, [])] == []
 
 
 def test_each_has_exactly_the_two_policies_and_only_known_ones_more():
