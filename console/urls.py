@@ -18,6 +18,7 @@ from console.tenants import pages as tenant_pages
 from console.tenants import people_pages
 from console.workflows import contract_pages, import_pages, oversight_pages, revision_pages, tool_pages
 from console.workflows import pages as workflow_pages
+from telemetry import pages as insight_pages
 
 
 class Small(IntConverter):
@@ -100,5 +101,7 @@ urlpatterns = [
     path("platform/operations/", operations_pages.platform, name="platform-operations"),
     path("platform/leave/", platform_pages.leave, name="platform-leave"),
     path("platform/<slug:slug>/enter/", platform_pages.enter, name="platform-enter"),
+    path("platform/insights/", insight_pages.platform, name="platform-insights"),
+    path("insights/", insight_pages.insights, name="insights"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]

@@ -1,0 +1,182 @@
+"""The page of insights: its figures, what it says is to be looked at, and where it leads."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from telemetry import asking, notable
+from telemetry.charts import Chart, Series
+from telemetry.panels import Board
+from telemetry.query import Scope, Window
+from tests.approvals.desk import Desk, make_desk
+from tests.telemetry import rolled
+from tests.world import World, make_user
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(db: None, world: World, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Northwind's refund desk, on a day in March."""
+    made = make_desk(world.northwind)
+    monkeypatch.setattr(timezone, "now", lambda: NOW)
+    return made
+
+
+@pytest.fixture
+def petra(db: None) -> Client:
+    """A browser of a platform admin who is a member nowhere."""
+    user = make_user("petra")
+    user.is_superuser = True
+    user.save()
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def page_of(client: Client, query: str = "", path: str = "/insights/") -> str:
+    answer = client.get(path + query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def spec(page: str, chart: str) -> dict:
+    found = re.search(rf'<script id="data-{chart}" type="application/json">(.*?)</script>', page)
+    assert found, chart
+    return json.loads(found[1])
+
+
+def test_a_tenant_without_runs_is_told_what_to_do(desk: Desk, world: World) -> None:
+    page = page_of(world.northwind.reviewer.client)
+    assert "Nothing ended in this time" in page and "No run ended in this time." in page
+    assert "data-stops" not in page and "none before" not in page
+
+
+def test_why_runs_stopped_and_where_each_bar_leads(desk: Desk, world: World) -> None:
+    tenant, flow = world.northwind.tenant.id, desk.workflow.id
+    for back, reason, many in ((1, "completed", 8), (1, "timeout", 12), (2, "completed", 6), (2, "rejected", 2)):
+        rolled.runs(tenant, NOW - timedelta(days=back), reason, many, workflow=flow)
+    page = page_of(world.northwind.operator.client)
+    drawn = spec(page, "stops")
+    found = {one["name"]: one for one in drawn["series"]}
+    assert found["completed"]["values"][-3:] == [6.0, 8.0, 0.0] and found["limits"]["values"][-2] == 12.0
+    assert found["limits"]["tone"] == "plain" and found["refused by people"]["tone"] == "wait"
+    assert drawn["starts"][-2] == "2026-03-19T00:00:00Z" and drawn["ends"][-2] == "2026-03-20T00:00:00Z"
+    text = html.unescape(page)
+    assert "/runs/?on=ended&reason=completed&from=2026-03-19T00:00:00Z&to=2026-03-20T00:00:00Z" in text
+    assert "12 runs ended as timeout, none in the time before." in text
+    assert "12 of them on 19 March, most of them in refund-desk revision 1." in text
+    assert "57.1 %" in text  # 16 of 28 ended as they should
+
+
+def test_what_cost_most_and_because_of_what(desk: Desk, world: World) -> None:
+    tenant, flow = world.northwind.tenant.id, desk.workflow.id
+    rolled.calls(tenant, NOW - timedelta(days=3), "gpt-4o", 100, 20_000, workflow=flow)
+    rolled.calls(tenant, NOW - timedelta(days=40), "gpt-4o", 90, 10_000, workflow=flow)
+    rolled.calls(tenant, NOW - timedelta(days=3), "mystery-1", 4, 0, workflow=flow, unpriced=4)
+    with world.northwind.scope():
+        board = Board(Scope(tenant), Window.last(timedelta(days=30), NOW), NOW)
+        said = notable.of(board, "workflow")
+    assert said[0].says.endswith("cost most: $2.00 of $2.00, +122% on the time before.")
+    assert said[0].because.startswith("Because calls were dearer: $0.0192 each, $0.0100 before. Most of it is gpt-4o")
+    assert said[1].says == "4 model calls have no known price, so the cost is too low."
+    page = page_of(world.northwind.operator.client, "?by=model")
+    assert [one["name"] for one in spec(page, "cost")["series"]][0] == "gpt-4o"
+    assert "4 calls unpriced" in page
+
+
+def test_who_decides_without_opening(desk: Desk, world: World) -> None:
+    tenant, raj = world.northwind.tenant.id, world.northwind.reviewer
+    desk.waiting()
+    rolled.decisions(tenant, NOW - timedelta(days=1), raj.user.id, 20, 9)
+    page = html.unescape(page_of(world.northwind.operator.client))
+    assert spec(page_of(world.northwind.operator.client), "reviewers")["series"][1]["values"] == [9.0]
+    assert "decided 9 of 20 requests without opening them." in page
+
+
+def test_no_tenant_sees_anothers_figures_and_the_platform_sees_all_of_them(
+    desk: Desk, world: World, petra: Client
+) -> None:
+    rolled.runs(world.northwind.tenant.id, NOW - timedelta(days=1), "completed", 7)
+    rolled.calls(world.northwind.tenant.id, NOW - timedelta(days=1), "gpt-4o", 10, 50_000)
+    rolled.calls(world.fabrikam.tenant.id, NOW - timedelta(days=1), "gpt-4o", 10, 20_000)
+    assert "data-stops" not in page_of(world.fabrikam.operator.client)
+    page = page_of(petra, path="/platform/insights/")
+    assert [one["name"] for one in spec(page, "cost")["series"]] == ["Northwind", "Fabrikam"]
+    assert "Northwind cost most: $0.50 of $0.70" in html.unescape(page)
+    assert "/runs/?" not in page
+    assert world.northwind.admin.client.get("/platform/insights/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("?last=9y", "“last” must be one of 24h, 7d, 30d, 90d"),
+        ("?from=soon", "“from” must be a date or a time"),
+        ("?from=2026-03-02&to=2026-03-01", "“to” must be later than from"),
+        ("?from=0001-01-01", "“from”"),
+        ("?to=9999-12-31T23:59", "“to” lies in the future"),
+        ("?from=2026-03-01T00:00:00%2B23:59&to=9999-12-31T23:59:59-23:59", "“to” must be a date"),
+        ("?by=colour", "“by” must be one of workflow, model"),
+        ("?workflow=nothing%00", "“workflow” is none of this organisation's"),
+        ("?last=%00&by=" + "x" * 5000, "“by” must be"),
+    ],
+)
+def test_nonsense_in_the_address_is_named_and_the_usual_shown(desk: Desk, world: World, query: str, says: str) -> None:
+    rolled.runs(world.northwind.tenant.id, NOW - timedelta(days=1), "completed", 7)
+    page = html.unescape(page_of(world.northwind.operator.client, query))
+    assert says in page and "data-stops" in page
+
+
+def test_a_chart_is_a_file_and_its_names_are_no_formulas(desk: Desk, world: World) -> None:
+    rolled.runs(world.northwind.tenant.id, NOW - timedelta(days=1), "completed", 7)
+    client = world.northwind.operator.client
+    answer = client.get("/insights/?last=7d&chart=stops")
+    assert answer["Content-Type"] == "text/csv; charset=utf-8" and "sayso-stops-2026" in answer["Content-Disposition"]
+    rows = list(csv.reader(io.StringIO(answer.content.decode())))
+    assert rows[0] == ["when", "completed (count)"] and len(rows) == 1 + 7 * 24
+    assert ["2026-03-19T12:00:00Z", "7.0"] in rows
+    assert client.get("/insights/?chart=nothing").status_code == 404
+    odd = Chart("x", "X", "across", "count", ["=1+1", "plain"], [Series("n", [1, None])], first="name")
+    assert list(csv.reader(io.StringIO(odd.csv()))) == [["name", "n (count)"], ["'=1+1", "1"], ["plain", ""]]
+
+
+def test_the_address_of_what_is_seen_can_be_shared() -> None:
+    asked = asking.read({"last": "7d", "workflow": "refund-desk"}, NOW, ("workflow", "model"))
+    assert asked.address() == "?last=7d&workflow=refund-desk&by=workflow"
+    assert asked.address(last="24h", by="model") == "?last=24h&workflow=refund-desk&by=model"
+    asked = asking.read({"from": "2026-03-01T14:00", "to": "2026-03-02"}, NOW, ("workflow", "model"))
+    assert asked.address() == "?by=workflow&from=2026-03-01T14%3A00&to=2026-03-02" and not asked.live
+    assert asked.words == "1 Mar to 1 Mar 2026" and asked.address(last="7d") == "?last=7d&by=workflow"
+
+
+def test_the_number_of_questions_does_not_grow_with_what_there_is(desk: Desk, world: World) -> None:
+    client, tenant = world.northwind.operator.client, world.northwind.tenant.id
+
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as questions:
+            client.get("/insights/")
+        return len(questions)
+
+    def fill(first: int, last: int) -> None:
+        for back in range(first, last):
+            rolled.runs(tenant, NOW - timedelta(days=back), "completed", 9, workflow=desk.workflow.id, revision=back)
+            rolled.calls(tenant, NOW - timedelta(days=back), f"model-{back}", 3, 1_000, workflow=desk.workflow.id)
+
+    rolled.runs(tenant, NOW - timedelta(days=1), "timeout", 9, workflow=desk.workflow.id)
+    fill(1, 3)
+    before = asked()
+    fill(3, 8)
+    assert asked() == before <= 85
