@@ -1,0 +1,83 @@
+"""How long figures are kept: by the hour for weeks, by the day for years. Truth is the journal, which is not touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+
+from console.audit import log
+from console.tenants import access
+from console.tenants.access import Actor
+from console.tenants.scopes import system_scope
+from telemetry.models import DAY, HOUR, PLATFORM, ROLLUPS, Retention
+from telemetry.reading import ask
+from telemetry.windows import BadQuery
+
+HOURS_KEPT = 100  # days
+DAYS_KEPT = 800
+LEAST_HOURS = 40  # days: the hours of a month, and of the week before it, are on every screen
+MOST = 4000
+AT_ONCE = 20_000  # rows in a transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How many days figures by the hour, and by the day, are kept."""
+
+    hours: int = HOURS_KEPT
+    days: int = DAYS_KEPT
+
+    def since(self, grain: str, now: datetime) -> datetime:
+        """From when on there are rows of a grain."""
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight - timedelta(days=self.hours if grain == HOUR else self.days)
+
+
+def of(tenant_id: object) -> Kept:
+    """What holds for a tenant (or for the sums of all tenants). Call inside a scope."""
+    found = ask("SELECT hours_kept, days_kept FROM telemetry_retention WHERE tenant_id = %s", [tenant_id])
+    return Kept(*found[0]) if found else Kept()
+
+
+@transaction.atomic
+def put(actor: Actor, hours: int, days: int) -> Kept:
+    """Keep a tenant's figures so many days by the hour, and by the day. Raises Forbidden and BadQuery."""
+    access.require(actor, "admin")
+    for field, value, least in (("hours", hours, LEAST_HOURS), ("days", days, hours)):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+            raise BadQuery(field, f"must be a whole number of days from {least} to {MOST:,}")
+    Retention.objects.update_or_create(
+        tenant=actor.tenant, defaults={"hours_kept": hours, "days_kept": days, "updated_by": actor.name}
+    )
+    log.record(actor, "telemetry.retention", "tenant", actor.tenant.id, hours=hours, days=days)
+    return Kept(hours, days)
+
+
+def prune(now: datetime) -> int:
+    """Delete the rows that are no longer kept. Returns how many. Call outside any scope; a transaction a piece."""
+    with system_scope("pruning figures"):
+        tenants = [row[0] for row in ask("SELECT id FROM tenants_tenant", [])]
+        kept = {tenant: of(tenant) for tenant in (*tenants, PLATFORM)}
+    gone = 0
+    for model in ROLLUPS:
+        for tenant, how in kept.items():
+            for grain in (HOUR, DAY):
+                gone += _prune(model._meta.db_table, tenant, grain, how.since(grain, now))
+    return gone
+
+
+def _prune(table: str, tenant: object, grain: str, before: datetime) -> int:
+    gone = 0
+    while True:
+        with system_scope("pruning figures"), connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM {table} WHERE tenant_id = %s AND grain = %s AND at < %s"  # noqa: S608
+                f" AND (tableoid, ctid) IN (SELECT tableoid, ctid FROM {table}"
+                " WHERE tenant_id = %s AND grain = %s AND at < %s LIMIT %s)",
+                [tenant, grain, before, tenant, grain, before, AT_ONCE],
+            )
+            gone += cursor.rowcount
+            if cursor.rowcount < AT_ONCE:
+                return gone
