@@ -47,6 +47,8 @@ from console.workflows.api import router as workflows
 from console.workflows.errors import Conflict as WorkflowConflict
 from console.workflows.tool_api import router as tools
 from console.workflows.waiver_api import router as waivers
+from telemetry.api import router as telemetry
+from telemetry.windows import BadQuery
 
 log = structlog.get_logger(__name__)
 
@@ -159,6 +161,7 @@ for each in (
     tenants,
     people,
     absences,
+    telemetry,
 ):
     api.add_router("", each)
 
@@ -209,6 +212,7 @@ def _at_limit(request: HttpRequest, error: run_actions.AtLimit) -> HttpResponse:
 @api.exception_handler(run_actions.Invalid)
 @api.exception_handler(tenant_actions.Invalid)
 @api.exception_handler(workflow_actions.Invalid)
+@api.exception_handler(BadQuery)
 def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
     return problem(422, f"{error.field}: {error.message}", errors=[{"field": error.field, "message": error.message}])
 

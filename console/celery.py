@@ -30,6 +30,11 @@ app.conf.beat_schedule = {
         "schedule": 1.0,
         "options": {"expires": 5.0},
     },
+    "project": {
+        "task": "console.worker.project",
+        "schedule": 1.0,
+        "options": {"expires": 5.0},
+    },
     "prune": {
         "task": "console.worker.prune",
         "schedule": 600.0,

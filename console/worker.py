@@ -24,14 +24,17 @@ from approvals.notices.transports import Network
 from console import idempotency, startup, sweeper
 from console.celery import app
 from console.hosting.host import SLOTS, Host
+from telemetry import projector, retention
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.2  # seconds until the next sweep has surely begun; see celery.py
 MOMENT = 0.02  # seconds after its end at which a lease is looked at
+PROJECTING_S = 2.0  # seconds for which a round of projecting goes on: it takes one of the database's threads
 
 _host: Host | None = None
 _sweeping: Future[int] | None = None
+_projecting: Future[int] | None = None
 _sender: Sender | None = None
 _sending: threading.Thread | None = None
 _lock = threading.Lock()
@@ -88,17 +91,37 @@ def _deliver(sender: Sender) -> None:
             log.exception("a round of deliveries failed; the next one follows in a second")
 
 
+@app.task(name="console.worker.project", ignore_result=True)
+def project() -> None:
+    """Bring the figures up to date; see telemetry.projector. Skipped while the time before it is under way."""
+    global _projecting
+    with _lock:
+        if _projecting is None or _projecting.done():
+            _projecting = host().database.submit(_project)
+
+
+def _project() -> int:
+    try:
+        return projector.catch_up(PROJECTING_S).steps
+    except Exception:
+        log.exception("the figures could not be brought up to date; the next try follows in a second")
+        return 0
+
+
 @app.task(name="console.worker.prune", ignore_result=True)
 def prune() -> None:
-    """Delete what is kept for a day only; see console.idempotency."""
+    """Delete what is kept for a while only; see console.idempotency, notices.spreading and telemetry.retention."""
     host().database.submit(_prune)
 
 
 def _prune() -> int:
     try:
-        return idempotency.prune() + spreading.prune(timezone.now())
+        now = timezone.now()
+        return idempotency.prune() + spreading.prune(now) + retention.prune(now)
     except Exception:
-        log.exception("old idempotency records or notices could not be deleted; the next try follows in minutes")
+        log.exception(
+            "old idempotency records, notices or figures could not be deleted; the next try follows in minutes"
+        )
         return 0
 
 

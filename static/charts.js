@@ -194,9 +194,6 @@
     const button = event.target.closest("[data-png]");
     if (button) picture(button);
   });
-  document.addEventListener("change", function (event) {
-    if (event.target.matches("form[data-autosubmit] select[name=last]") && event.target.value === "custom") event.stopImmediatePropagation();
-  }, true);
   addEventListener("DOMContentLoaded", function () {
     draw(document);
     setInterval(refresh, FRESH);

@@ -1,87 +1,91 @@
-"""What an address of the insights asks for: a stretch of time, a workflow, what cost is split by.
-
-Nonsense is named on the page, and the usual stands in for it: a shared address never ends in a fault.
-"""
+"""A question as it stands in an address: ``from``, ``to`` or ``range``, and what to narrow the figures to. For pages and API."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
 
-from telemetry.query import BadQuery, Window
+from console.tenants import access
+from console.tenants.access import Actor, NotFound
+from console.workflows.models import Workflow
+from console.workflows.reasons import StopReason
+from telemetry.answers import Series
+from telemetry.windows import BadQuery, Scope, Window
 
-PRESETS: dict[str, tuple[str, timedelta]] = {
-    "24h": ("24 hours", timedelta(hours=24)),
-    "7d": ("7 days", timedelta(days=7)),
-    "30d": ("30 days", timedelta(days=30)),
-    "90d": ("90 days", timedelta(days=90)),
-}
-USUAL = "30d"
-NAMES = ("last", "from", "to", "workflow", "by")
-
-
-@dataclass(slots=True)
-class Asked:
-    """What is to be shown. ``faults`` are what could not be read, each a sentence; the usual stands in for it."""
-
-    window: Window
-    last: str  # one of PRESETS, or empty: from and to
-    workflow: str
-    by: str
-    typed: dict[str, str]
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def live(self) -> bool:
-        """Whether what is shown goes on growing."""
-        return bool(self.last)
-
-    def address(self, **changes: str) -> str:
-        """The query of the same question with ``changes``: what is shared is what is seen."""
-        now = {"last": self.last, "workflow": self.workflow, "by": self.by}
-        if not self.last:
-            now |= {"from": self.typed["from"], "to": self.typed["to"]}
-        now |= changes
-        if changes.get("last"):
-            now |= {"from": "", "to": ""}
-        return "?" + urlencode({name: value for name, value in now.items() if value})
-
-    @property
-    def words(self) -> str:
-        """The time in words: ``last 30 days`` or ``1 Mar to 3 Mar 2026``."""
-        if self.last:
-            return f"last {PRESETS[self.last][0]}"
-        end = self.window.end - timedelta(microseconds=1)
-        return f"{self.window.start:%-d %b} to {end:%-d %b %Y}"
+RANGES = ("24h", "7d", "30d", "90d", "365d")  # offered; any number of hours or days is understood
+USUAL = "7d"
+_RANGE = re.compile(r"([1-9][0-9]{0,3})([hd])")
+NARROWED = ("workflow", "revision", "agent", "model", "topic", "tool", "stop_reason")
 
 
-def read(values: Mapping[str, str], now: datetime, splits: tuple[str, ...]) -> Asked:
-    """What ``values`` ask for; ``splits`` are what cost may be split by, the first of them the usual."""
-    typed = {name: values.get(name, "").replace("\x00", "").strip()[:200] for name in NAMES}
-    faults: list[str] = []
-    last, by = typed["last"] or USUAL, typed["by"] or splits[0]
-    if last not in PRESETS:
-        faults.append(f"“last” must be one of {', '.join(PRESETS)}: the last {PRESETS[USUAL][0]} are shown.")
-        last = USUAL
-    if by not in splits:
-        faults.append(f"“by” must be one of {', '.join(splits)}: it is split by {splits[0]}.")
-        by = splits[0]
-    window = Window.last(PRESETS[last][1], now)
-    if typed["from"] or typed["to"]:
+def window(given: Mapping[str, str], now: datetime) -> Window:
+    """From ``from`` to ``to``, each a time or a date; else the ``range`` up to now, such as 24h or 30d. Raises BadQuery."""
+    start, end, length = given.get("from", ""), given.get("to", ""), given.get("range", "")
+    if (start or end) and length:
+        raise BadQuery("range", "is instead of from and to: send one or the other")
+    if end and not start:
+        raise BadQuery("from", "is missing: with to, say from when on")
+    if start:
+        return Window.of(_time("from", start), _time("to", end, late=True) if end else now, now)
+    match = _RANGE.fullmatch(length or USUAL)
+    if match is None:
+        raise BadQuery("range", f"must be hours or days, such as {', '.join(RANGES)}")
+    count = int(match[1])
+    return Window.last(timedelta(hours=count) if match[2] == "h" else timedelta(days=count), now)
+
+
+def scope(actor: Actor, given: Mapping[str, str]) -> Scope:
+    """The actor's tenant, narrowed as the address says. Raises BadQuery. Call inside the tenant's scope."""
+    told = {name: given.get(name, "") for name in NARROWED}
+    for name, value in told.items():
+        if "\x00" in value or len(value) > 200:
+            raise BadQuery(name, "is no name of ours: it has at most 200 characters, and no NUL")
+    workflow = None
+    if told["workflow"]:
         try:
-            end = _moment("to", typed["to"]) if typed["to"] else now
-            start = _moment("from", typed["from"]) if typed["from"] else end - PRESETS[last][1]
-            window, last = Window.of(start, end, now), ""
-        except BadQuery as fault:
-            faults.append(f"“{fault.field}” {fault.message}: the last {PRESETS[last][0]} are shown.")
-    return Asked(window, last, typed["workflow"], by, typed, faults)
+            workflow = access.get(Workflow, actor, slug=told["workflow"]).pk
+        except NotFound:
+            raise BadQuery("workflow", f"there is no workflow {told['workflow']} here") from None
+    revision = None
+    if told["revision"]:
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", told["revision"]):
+            raise BadQuery("revision", "must be the number of a revision, such as 3")
+        revision = int(told["revision"])
+    if told["stop_reason"] and told["stop_reason"] not in set(StopReason):
+        raise BadQuery("stop_reason", f"must be one of {', '.join(StopReason)}")
+    found = Scope(
+        actor.tenant.id, workflow, revision, told["agent"], told["model"], told["topic"], told["tool"],
+        told["stop_reason"],
+    )  # fmt: skip
+    found.cut()
+    return found
 
 
-def _moment(name: str, text: str) -> datetime:
+def sheet(lines: Iterable[Series]) -> str:
+    """Series as CSV: at, key, label, value; one row a point, times in UTC, an empty value where there is nothing to say."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("at", "key", "label", "value"))
+    for line in lines:
+        for at, value in line.points:
+            writer.writerow((at.isoformat(), cell(line.key), cell(line.label), "" if value is None else repr(value)))
+    return out.getvalue()
+
+
+def cell(text: str) -> str:
+    """A text that a spreadsheet takes for a text, whatever it begins with."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _time(field: str, text: str, late: bool = False) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise BadQuery(name, "must be a date or a time such as 2026-03-01 or 2026-03-01T14:00") from error
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            day = datetime.fromisoformat(text).replace(tzinfo=UTC)
+            return day + timedelta(days=1) if late else day  # until a day is until its end
+        when = datetime.fromisoformat(text)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadQuery(field, "must be a time such as 2026-11-21T17:00Z, or a date such as 2026-11-21") from None

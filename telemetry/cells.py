@@ -117,9 +117,9 @@ def of_run(sums: Sums, tenant: str, workflow: str, old: list[Part], new: list[Pa
     sums.replace(RUNS, tenant, workflow, old, new)
 
 
-def of_step(sums: Sums, tenant: str, workflow: str, part: Part) -> None:
-    """Add a step's part."""
-    sums.add(STEPS, tenant, workflow, part)
+def of_step(sums: Sums, tenant: str, workflow: str, part: Part, times: int = 1) -> None:
+    """Add a step's part, or take it away."""
+    sums.add(STEPS, tenant, workflow, part, times)
 
 
 Json = Any

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from telemetry import asking
+
 Value = float | int | None
-
-# A cell that begins so is a formula to a spreadsheet: https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
 
 @dataclass(slots=True)
 class Series:
@@ -110,7 +108,7 @@ class Chart:
         out = io.StringIO(newline="")
         writer = csv.writer(out)
         writer.writerow([self.first, *(f"{one.name} ({self.unit})" for one in self.series)])
-        names: Iterable[str] = (_iso(moment) for moment in self.starts) if self.starts else map(_safe, self.labels)
+        names: Iterable[str] = (_iso(moment) for moment in self.starts) if self.starts else map(asking.cell, self.labels)
         for index, name in enumerate(names):
             writer.writerow([name, *("" if one.values[index] is None else one.values[index] for one in self.series)])
         return out.getvalue()
@@ -125,6 +123,3 @@ class Chart:
 def _iso(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
-
-def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -21,8 +21,8 @@ from console.tenants import access
 from console.tenants.access import actor_of
 from console.tenants.scopes import system_scope
 from console.workflows.models import Workflow
-from telemetry import asking, histogram, notable, panels, query
-from telemetry.asking import Asked
+from telemetry import address, histogram, notable, panels, query
+from telemetry.address import Asked
 from telemetry.charts import Chart
 from telemetry.models import Cursor
 from telemetry.panels import Board
@@ -39,7 +39,7 @@ def insights(request: HttpRequest) -> HttpResponse:
     """A tenant's."""
     actor = actor_of(request)
     now = timezone.now()
-    asked = asking.read(request.GET, now, SPLITS)
+    asked = address.read(request.GET, now, SPLITS)
     workflows = dict(access.all(Workflow, actor).order_by("slug").values_list("slug", "id"))
     if asked.workflow and asked.workflow not in workflows:
         asked.faults.append("“workflow” is none of this organisation's: all workflows are shown.")
@@ -64,7 +64,7 @@ def insights(request: HttpRequest) -> HttpResponse:
 def platform(request: HttpRequest) -> HttpResponse:
     """Of all tenants together: numbers, and nothing that a tenant has said or named. Platform admins alone come here."""
     now = timezone.now()
-    asked = asking.read(request.GET, now, PLATFORM_SPLITS)
+    asked = address.read(request.GET, now, PLATFORM_SPLITS)
     asked.workflow = ""
     with system_scope("the platform's insights"):
         board = Board(Scope(None), asked.window, now, links=False)
@@ -119,12 +119,12 @@ def _context(request: HttpRequest, board: Board, asked: Asked) -> dict[str, Any]
             name: getattr(board.window, side).strftime("%Y-%m-%dT%H:%M")
             for name, side in (("from", "start"), ("to", "end"))
         },
-        "custom": not asked.last,
-        "kept": [(name, value) for name, value in (("last", asked.last), ("by", asked.by)) if value],
+        "custom": not asked.range,
+        "kept": [(name, value) for name, value in (("range", asked.range), ("by", asked.by)) if value],
         "faults": asked.faults,
         "presets": [
-            {"words": words, "link": asked.address(last=name), "on": name == asked.last}
-            for name, (words, _) in asking.PRESETS.items()
+            {"words": words, "link": asked.address(range=name), "on": name == asked.range}
+            for name, words in address.PRESETS.items()
         ],
         "splits": [
             {"words": name, "link": asked.address(by=name), "on": name == asked.by}

@@ -9,6 +9,7 @@ done nothing, and one that runs twice adds nothing.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 
 from console.tenants.scopes import system_scope
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 
 RUNS = 400  # rows of a source in a batch
 STEPS = 8000  # steps in a batch, more or less
-ROUNDS = 50  # batches of a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,15 @@ class Progress:
     busy: bool = False
 
 
-def catch_up(rounds: int = ROUNDS, upto: str = reading.SETTLED) -> Progress:
-    """Project batch after batch until nothing is left, or so many are done. Call outside any scope."""
+def catch_up(seconds: float, upto: str = reading.SETTLED) -> Progress:
+    """Project batch after batch until nothing is left, or about so much time has passed. Call outside any scope."""
     rows = steps = 0
-    found = Progress()
-    for _ in range(rounds):
+    until = time.monotonic() + seconds
+    while True:
         found = project(upto=upto)
         rows, steps = rows + found.rows, steps + found.steps
-        if found.busy or not found.more:
-            break
-    return Progress(rows, steps, found.more, found.busy)
+        if found.busy or not found.more or time.monotonic() > until:
+            return Progress(rows, steps, found.more, found.busy)
 
 
 def project(upto: str = reading.SETTLED, runs: int = RUNS, steps: int = STEPS) -> Progress:

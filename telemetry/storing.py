@@ -19,7 +19,8 @@ _TYPES = ("uuid", "text", "text", "uuid", "float8", "text", "text")
 
 
 def add(rows: Rows) -> int:
-    """Add cells to the rows of the same key, and make those that are missing. Returns how many rows were written."""
+    """Add cells to the rows of the same key, make those that are missing, and drop those that come to nothing. Returns how
+    many rows that were."""
     written = 0
     for table, cells in rows.items():
         for batch in batches(cells):
@@ -30,6 +31,10 @@ def add(rows: Rows) -> int:
                     there[key] = cell
                 else:
                     sum_.add(cell)
+            nothing = [key for key, cell in there.items() if not cell]
+            for key in nothing:
+                del there[key]
+            drop(table, nothing)
             put(table, there)
             written += len(batch)
     return written

@@ -124,12 +124,17 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("post", "deliveries/{delivery}/redeliver", {"admin"}, None),
     ("delete", "channels/hook", {"admin"}, None),
     ("get", "me", ALL, None),
+    ("get", "telemetry/summary", ALL, None),
+    ("get", "telemetry/series?figure=cost&by=model", ALL, None),
+    ("get", "telemetry/figures", ALL, None),
+    ("get", "telemetry/retention", ALL, None),
+    ("put", "telemetry/retention", {"admin"}, {"hours": 100, "days": 400}),
 ]
 NAMED = [pytest.param(*call, id=f"{call[0]} {call[1]}") for call in CALLS]
 OBJECTS = [
     call
     for call in CALLS
-    if ("{" in call[1] or "/" in call[1]) and not re.search("topics|versions|approvals/decisions", call[1])
+    if ("{" in call[1] or "/" in call[1]) and not re.search("topics|versions|approvals/decisions|telemetry", call[1])
 ]  # they are nobody's
 OWN = (
     "credentials/default",

@@ -60,7 +60,7 @@ def test_the_table_beside_says_the_same_and_files_are_made(desk: Desk, world: Wo
 def test_new_figures_come_by_themselves_and_leave_what_is_unfolded(desk: Desk, world: World, visit: Visit) -> None:
     now = timezone.now()
     rolled.runs(world.northwind.tenant.id, now, "completed", 3, workflow=desk.workflow.id)
-    page = visit(world.northwind.operator, "/insights/?last=24h")
+    page = visit(world.northwind.operator, "/insights/?range=24h")
     page.locator("#panel-stops").get_by_text("As a table").click()
     expect(page.locator("#tile-runs")).to_contain_text("3")
     rolled.runs(world.northwind.tenant.id, now, "completed", 4, workflow=desk.workflow.id)

@@ -35,6 +35,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     made = FakeHost()
     monkeypatch.setattr(worker, "_host", made)
     monkeypatch.setattr(worker, "_sweeping", None)
+    monkeypatch.setattr(worker, "_projecting", None)
     return made
 
 
@@ -79,6 +80,24 @@ def test_a_lease_that_runs_out_before_the_next_sweep_is_looked_at_in_time(
     then()
     then()  # one at a time
     assert len(host.submitted) == 1
+
+
+def test_rounds_of_projecting_do_not_overlap(host: FakeHost) -> None:
+    worker.project()
+    worker.project()
+    assert len(host.submitted) == 1
+    host.submitted[0].set_result(0)
+    worker.project()
+    assert len(host.submitted) == 2
+
+
+def test_a_failing_round_of_projecting_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    def fail(seconds: float) -> int:
+        raise ZeroDivisionError("the projector's own fault")
+
+    monkeypatch.setattr(worker.projector, "catch_up", fail)
+    assert worker._project() == 0
+    assert "the projector's own fault" in caplog.text
 
 
 def test_a_failing_sweep_is_logged_and_the_next_one_comes(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

@@ -28,6 +28,7 @@ from console.bench import (
     recovery,
     replay,
     resume,
+    rollup,
 )
 from console.bench.chaos import ordeal
 from console.bench.chaos.disasters import stop
@@ -48,6 +49,7 @@ BENCHES = {
     "recovery": recovery.run,
     "replay": replay.run,
     "resume": resume.run,
+    "rollup": rollup.run,
     "rules": judging.run,
 }
 ALONE = {"rules"}  # need no instance
@@ -61,6 +63,7 @@ ABOUT = (
     "fanout: 500 and 2,000 sockets on one web process at 20 messages a second, beside stock Channels; "
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
     "replay: rebuilding the demo's teams beside AutoGen loading them; resume: from a decision to the next live effect; "
+    "rollup: steps a second into the dashboards' figures, and how soon a run that ends is in them; "
     "rules: asking up to 100 rules about a call"
 )
 

@@ -1,0 +1,244 @@
+"""The dashboards' figures over HTTP. Every member of a tenant may read them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Query, Router, Schema
+from pydantic import ConfigDict, Field
+
+from console.tenants.access import actor_of
+from telemetry import asking, query, retention
+from telemetry.answers import Approvals, Totals
+from telemetry.windows import Window
+
+router = Router(tags=["telemetry"])
+Text = Annotated[str, Field(max_length=200)]
+Percentiles = Annotated[
+    list[float | None], Field(description="p50, p95 and p99 in seconds", min_length=3, max_length=3)
+]
+
+
+class Asked(Schema):
+    """Whose figures, and of when: ``from`` and ``to`` are times or dates (UTC), or ``range`` is 24h, 7d, 30d, 90d."""
+
+    since: Text = Field("", alias="from")
+    to: Text = ""
+    range: Text = ""
+    workflow: Text = ""
+    revision: Text = ""
+    agent: Text = ""
+    model: Text = ""
+    topic: Text = ""
+    tool: Text = ""
+    stop_reason: Text = ""
+
+    def plain(self) -> dict[str, str]:
+        """As it stood in the address."""
+        return {**self.dict(), "from": self.since}
+
+
+class SeriesAsked(Asked):
+    """``figure`` is a name of GET /telemetry/figures, ``by`` what it is split by."""
+
+    figure: Text
+    by: Text = ""
+    format: Literal["json", "csv"] = "json"
+
+
+class WindowOut(Schema):
+    """Whole hours or days of UTC; ``grain`` is hour or day."""
+
+    since: datetime = Field(alias="from", serialization_alias="from")
+    to: datetime
+    grain: str
+
+
+class TotalsOut(Schema):
+    """Times in seconds, costs in US dollars; null: there is nothing to say it of."""
+
+    runs: int
+    ended: int
+    completed: int
+    failed: int
+    cancelled: int
+    abnormal: int
+    well_share: float | None
+    retries: int
+    forks: int
+    machine: Percentiles
+    human: Percentiles
+    queue_p95: float | None
+    wait_p95: float | None
+    pending: int
+    calls: int
+    tool_calls: int
+    failed_calls: int
+    tries_again: int
+    fallbacks: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost: float
+    lost_cost: float
+    unpriced: int
+    odd: int
+
+
+class ApprovalsOut(Schema):
+    """Requests raised, opened, decided, expired, escalated and moot; waits count those that still wait."""
+
+    raised: int
+    opened: int
+    decided: int
+    expired: int
+    escalated: int
+    moot: int
+    unopened: int
+    verdicts: dict[str, int]
+    to_open: Percentiles
+    to_decide: Percentiles
+    wait: Percentiles
+    pending: int
+    rejected_cost: float
+    expired_cost: float
+
+
+class SummaryOut(Schema):
+    """The window, the one before it, and what is ready for a worker right now."""
+
+    window: WindowOut
+    totals: TotalsOut
+    before: TotalsOut
+    approvals: ApprovalsOut
+    queue: dict[str, float | None]
+
+
+class LineOut(Schema):
+    """``points`` are pairs of a time and a value; ``rest``: the sum of the lines that are not shown."""
+
+    key: str
+    label: str
+    rest: bool
+    points: list[tuple[datetime, float | None]]
+
+
+class SeriesOut(Schema):
+    """A figure over time."""
+
+    figure: str
+    unit: str
+    window: WindowOut
+    items: list[LineOut]
+    next: str | None
+
+
+class FigureOut(Schema):
+    """What can be asked for. ``unit``: count, share, seconds, dollars, tokens."""
+
+    name: str
+    title: str
+    unit: str
+    sentence: str
+    by: list[str]
+
+
+class FiguresOut(Schema):
+    """All of them."""
+
+    items: list[FigureOut]
+    next: str | None
+
+
+class KeptIn(Schema):
+    """For how many days figures are kept by the hour, and by the day."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hours: int
+    days: int
+
+
+class KeptOut(Schema):
+    """For how many days figures are kept by the hour, and by the day."""
+
+    hours: int
+    days: int
+
+
+@router.get(
+    "/telemetry/summary", response=SummaryOut, by_alias=True, summary="The headline figures of a stretch of time"
+)
+def summary(request: HttpRequest, asked: Annotated[Asked, Query()]) -> Any:
+    actor, now = actor_of(request), timezone.now()
+    window, scope = asking.window(asked.plain(), now), asking.scope(actor, asked.plain())
+    approvals = query.approvals(_unreasoned(scope), window, now)
+    return {
+        "window": _window(window),
+        "totals": _totals(query.totals(scope, window, now)),
+        "before": _totals(query.totals(scope, window.before(), now)),
+        "approvals": _approvals(approvals),
+        "queue": asdict(query.queue_now(scope)),
+    }
+
+
+@router.get("/telemetry/series", response=SeriesOut, by_alias=True, summary="A figure over time, as JSON or CSV")
+def series(request: HttpRequest, asked: Annotated[SeriesAsked, Query()]) -> Any:
+    actor, now = actor_of(request), timezone.now()
+    window, scope = asking.window(asked.plain(), now), asking.scope(actor, asked.plain())
+    figure = query.find(asked.figure)
+    lines = query.series(scope, window, asked.figure, asked.by)
+    if asked.format == "csv":
+        return HttpResponse(
+            asking.sheet(lines),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{figure.name}.csv"'},
+        )
+    return {
+        "figure": figure.name,
+        "unit": figure.unit,
+        "window": _window(window),
+        "items": [asdict(line) for line in lines],
+        "next": None,
+    }
+
+
+@router.get("/telemetry/figures", response=FiguresOut, summary="The figures that can be asked for")
+def figures(request: HttpRequest) -> Any:
+    actor_of(request)
+    items = [
+        {"name": one.name, "title": one.title, "unit": one.unit, "sentence": one.sentence, "by": list(one.splits)}
+        for one in query.FIGURES.values()
+    ]
+    return {"items": items, "next": None}
+
+
+@router.get("/telemetry/retention", response=KeptOut, summary="How long figures are kept")
+def get_retention(request: HttpRequest) -> Any:
+    return asdict(retention.of(actor_of(request).tenant.id))
+
+
+@router.put("/telemetry/retention", response=KeptOut, summary="Say how long figures are kept")
+def put_retention(request: HttpRequest, body: KeptIn) -> Any:
+    return asdict(retention.put(actor_of(request), body.hours, body.days))
+
+
+def _unreasoned(scope: query.Scope) -> query.Scope:
+    return scope if not scope.stop_reason else query.Scope(scope.tenant, scope.workflow)
+
+
+def _window(window: Window) -> dict[str, Any]:
+    return {"from": window.start, "to": window.end, "grain": {"h": "hour", "d": "day"}[window.grain]}
+
+
+def _totals(found: Totals) -> dict[str, Any]:
+    return asdict(found)
+
+
+def _approvals(found: Approvals) -> dict[str, Any]:
+    return {**asdict(found), "verdicts": dict(found.verdicts)}
