@@ -56,8 +56,10 @@ def project(upto: str = reading.SETTLED, runs: int = RUNS, steps: int = STEPS) -
 
 def within(upto: str, runs: int = RUNS, steps: int = STEPS) -> Progress:
     """The same for whoever holds the lock, in a system scope."""
-    below, now = reading.horizon(upto)
+    below, last, now = reading.horizon(upto)
     places, sums = kept.places(), Sums()
+    if any(place.changed > last for place in places.values()):
+        places = _anew()
     changed = reading.changes(RUN, places[RUN.name], below, runs)
     done, unfinished = _runs(sums, [change.about for change in changed], now, steps)
     more = _moves(RUN, places[RUN.name], changed, below, runs, unfinished)
@@ -81,9 +83,23 @@ def _moves(source: Source, was: Place, changed: list[Change], below: int, limit:
         if change.about in unfinished:
             to, more = (changed[number - 1].place if number else was), True
             break
-    if to != was:
+    if changed and to != was:
         kept.move(source, to)
     return more
+
+
+def _anew() -> dict[str, Place]:
+    """The cursor is ahead of every transaction: this database was restored from another server, whose numbers its rows have.
+
+    They are stamped anew, and everything is read again; what is in already adds nothing.
+    """
+    log.warning(
+        "The database seems to have been restored from another server: figures are brought up to date from the start."
+    )
+    for source in reading.SOURCES:
+        reading.restamp(source)
+        kept.move(source, Place(0, source.lowest))
+    return kept.places()
 
 
 def _runs(sums: Sums, ids: list[str], now: float, budget: int) -> tuple[int, set[str]]:

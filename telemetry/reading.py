@@ -53,11 +53,11 @@ class Change:
     about: str
 
 
-def horizon(upto: str) -> tuple[int, float]:
-    """Below which transaction to read, and the database's time in seconds."""
-    sql = f"SELECT ({upto})::text, EXTRACT(EPOCH FROM clock_timestamp())::float8"  # noqa: S608  # an expression of ours
-    ((number, now),) = ask(sql, [])
-    return int(number), now
+def horizon(upto: str) -> tuple[int, int, float]:
+    """Below which transaction to read, which number none has had yet, and the database's time in seconds."""
+    sql = f"SELECT ({upto})::text, {EVERYTHING}::text, EXTRACT(EPOCH FROM clock_timestamp())::float8"  # noqa: S608  # ours
+    ((number, last, now),) = ask(sql, [])
+    return int(number), int(last), now
 
 
 def changes(source: Source, after: Place, below: int, limit: int) -> list[Change]:
@@ -69,6 +69,12 @@ def changes(source: Source, after: Place, below: int, limit: int) -> list[Change
     )
     rows = ask(sql, [str(after.changed), after.id or source.lowest, str(below), limit])
     return [Change(Place(int(changed), id_), about) for changed, id_, about in rows]
+
+
+def restamp(source: Source) -> None:
+    """Stamp anew what has a number that no transaction of this server has had."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {source.table} SET changed = changed WHERE changed > pg_current_xact_id()")  # noqa: S608
 
 
 def runs(ids: Sequence[str]) -> list[RunRow]:

@@ -90,7 +90,7 @@ def _alone() -> Iterator[None]:
 
 def _catch_up() -> None:
     """Project whatever can be seen, also of transactions beside which others still go on: those are read again later."""
-    safe, _ = reading.horizon(reading.SETTLED)
+    safe, _, _ = reading.horizon(reading.SETTLED)
     while projector.within(reading.EVERYTHING).more:
         pass
     for source in SOURCES:

@@ -24,7 +24,7 @@ from console.tenants.access import Actor
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import actions as workflows
 from console.workflows.models import Workflow
-from telemetry import projector, reading
+from telemetry import projector
 from telemetry.forgetting import forget
 from telemetry.kept import held
 
@@ -45,7 +45,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
             made = _fill(actor, template, RUNS)
             with Stopwatch() as reading_raw:
                 raw = _raw(made)
-            batches, watch = _project()
+            batches, watch = _project(RUNS * STEPS)
         took = watch.spent
         lags = _lags(actor, template)
     finally:
@@ -99,16 +99,16 @@ def _fill(actor: Actor, template: Run, count: int) -> list[str]:
 
 
 def _drain() -> None:
-    while projector.project(upto=reading.EVERYTHING).more:
+    while projector.project().more:
         pass
 
 
-def _project() -> tuple[int, Stopwatch]:
+def _project(steps: int) -> tuple[int, Stopwatch]:
+    """Project so many steps; how many batches that took."""
     batches = 0
     with Stopwatch() as watch:
-        more = True
-        while more:
-            more = projector.project(upto=reading.EVERYTHING).more
+        while steps > 0:
+            steps -= projector.project().steps
             batches += 1
     return batches, watch
 

@@ -205,6 +205,17 @@ def test_what_was_begun_earlier_and_committed_later_is_not_passed_over(journal):
     assert totals(journal).ended == 2 and wrong() == []
 
 
+def test_a_database_restored_from_another_server_is_read_anew(journal, caplog):
+    worked(journal)
+    project()
+    with system_scope("tests: the cursor of a server that had done more"):
+        projector.kept.move(reading.RUN, reading.Place(10**15, ""))
+    worked(journal)
+    project()
+    assert totals(journal).ended == 2
+    assert "restored from another server" in caplog.text and wrong() == []
+
+
 def test_an_unknown_model_is_unpriced_and_nonsense_is_odd(journal):
     run = journal.run()
     journal.step(run, name="made-up", cost=None)
