@@ -21,12 +21,12 @@ class Call:
     """One execution of an effect, as its body sees it.
 
     A body that tries more than once counts its tries in ``attempt``, and puts each that is over into ``attempts``: they
-    are kept when the call is broken off, too, and so is ``cost``, what it has spent so far (US dollars). ``dropped`` is
-    called when the run lets go of the call in the middle and nothing of it will be recorded.
+    are kept when the call is broken off, too, and so are ``cost``, what it has spent so far (US dollars), and
+    ``priced_by``. ``dropped`` is called when the run lets go of the call in the middle and nothing of it will be recorded.
     """
 
     __slots__ = (
-        "_chunk", "again", "arguments", "attempt", "attempts", "cost", "dropped", "key", "n", "scope",
+        "_chunk", "again", "arguments", "attempt", "attempts", "cost", "dropped", "key", "n", "priced_by", "scope",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +46,7 @@ class Call:
         self.attempt = 1  # the body counts its own retries here, so that chunks name their attempt
         self.attempts: list[Json] = []
         self.cost: str | None = None
+        self.priced_by = ""
         self.dropped: Callable[[], None] | None = None
         self._chunk = chunk
 

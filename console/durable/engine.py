@@ -22,11 +22,15 @@ ROUNDS = 200  # of cancelling the tasks of a run that will not end
 
 
 class Handle:
-    """Another's hand on a run that is being advanced. To be used on its loop; may be used before it has begun."""
+    """Another's hand on a run that is being advanced. To be used on its loop; may be used before it has begun.
 
-    def __init__(self) -> None:
+    ``went_live`` is called when all of the record has been handed back and the run goes on live; it must not block.
+    """
+
+    def __init__(self, went_live: Callable[[], None] | None = None) -> None:
         self._run: Run | None = None
         self._asked: Outcome | None = None
+        self._went_live = went_live
 
     def suspend(self) -> None:
         """Let go now: the process shuts down. Effects that are not read-only get the grace to finish."""
@@ -60,6 +64,8 @@ class Handle:
 
     def _bind(self, run: Run | None) -> None:
         self._run = run
+        if run is not None:
+            run.went_live = self._went_live
         if run is not None and self._asked is not None:
             run.end(self._asked)
 

@@ -19,8 +19,8 @@ class EffectFailed(DurableError):
     """An effect did not work out.
 
     A body raises it to say how: ``error`` is ``{"type", "message"}``, ``attempts`` the tries that were made, ``usage``
-    and ``cost`` what they used. With ``stop`` (a stop reason) the run ends there; without, the team gets the same
-    exception from ``Run.effect``, now and at every replay.
+    and ``cost`` what they used, by whose prices ``priced_by``. With ``stop`` (a stop reason) the run ends there; without,
+    the team gets the same exception from ``Run.effect``, now and at every replay.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class EffectFailed(DurableError):
         usage: Json = None,
         stop: str | None = None,
         cost: str | None = None,
+        priced_by: str = "",
     ) -> None:
         if not isinstance(error, dict):
             error = {"type": "Error", "message": str(error)}
@@ -39,6 +40,7 @@ class EffectFailed(DurableError):
         self.usage = usage
         self.stop = stop
         self.cost = cost
+        self.priced_by = priced_by
         self.kind: Kind | None = None  # of the step, once the engine has recorded it
         self.step: tuple[str, int] | None = None
 

@@ -259,9 +259,10 @@ class Driver:
         hit("after_effect")
         told = tried.done or tried.failed
         if told is not None:
-            step.usage, step.cost = told.usage, told.cost
+            step.usage, step.cost, step.priced_by = told.usage, told.cost, told.priced_by
         else:
-            step.cost = call.cost
+            step.cost, step.priced_by = call.cost, call.priced_by
+        step.first_token_at = tried.done.first_token_at if tried.done is not None else None
         tries = list(told.attempts if told is not None and told.attempts else call.attempts)
         if len(tries) < call.attempt and (told is None or step.attempts):
             # The last try is not among them: it was broken off, or the body has nothing to say about its only one.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -77,7 +78,7 @@ class Run(Tracked):
 
     __slots__ = (
         "_asked", "_by_place", "_counts", "_deliveries", "_live", "_next", "_now", "_order",
-        "_outcome", "_waiting", "at", "driver", "loop", "main", "models", "run_id", "tools", "torn",
+        "_outcome", "_waiting", "at", "driver", "loop", "main", "models", "run_id", "tools", "torn", "went_live",
     )  # fmt: skip
 
     def __init__(self, run_id: str, started_at: datetime, models: timedelta, tools: timedelta) -> None:
@@ -90,6 +91,7 @@ class Run(Tracked):
         self.loop = asyncio.get_running_loop()
         self.driver: Any = None  # live.Driver; set by advance
         self.main: asyncio.Task[Json] | None = None
+        self.went_live: Callable[[], None] | None = None  # called once, when all of the record is handed back
         self.torn: asyncio.Future[None] | None = None  # set by whoever tears down and waits for the run to settle
         self._outcome: asyncio.Future[Outcome] = self.loop.create_future()
         self._by_place: dict[tuple[str, int], Step] = {}
@@ -286,6 +288,8 @@ class Run(Tracked):
                 self.diverge(step, "is recorded as begun and was not asked for")
                 return
         self._live = True
+        if self.went_live is not None:
+            self.went_live()
         waiting, self._waiting = self._waiting, []
         for pending in waiting:
             # Nobody waits for a call that was cancelled meanwhile; what was begun must still come to an end.
@@ -321,7 +325,7 @@ class Run(Tracked):
 
     def release(self) -> None:
         """Let go of the record, so that it does not wait for the garbage collector."""
-        self.driver = self.main = None
+        self.driver = self.main = self.went_live = None
         self._by_place, self._asked, self._order = {}, {}, []
         self._waiting.clear()
         self._deliveries.clear()

@@ -67,6 +67,8 @@ class Step:
     cost: str | None = None  # US dollars as a decimal string; None is unpriced or not applicable
     ended_at: datetime | None = None
     inherited: bool = False
+    first_token_at: datetime | None = None  # of the try that answered, where it was streamed
+    priced_by: str = ""  # whose prices the cost is by; "" is unpriced or not applicable
 
 
 @dataclass(slots=True, frozen=True)
@@ -78,6 +80,8 @@ class Done:
     cost: str | None = None
     attempts: Sequence[Json] = ()
     failed: bool = False  # recorded as failed, yet handed to the team as a value (a tool's error result)
+    first_token_at: datetime | None = None
+    priced_by: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -148,7 +152,8 @@ class Journal(Protocol):
         """Add a step (an intent, or one born settled). Raises Fenced when the token is stale or seq is taken."""
 
     async def settle(self, step: Step) -> None:
-        """Write the end of an open step: status, settled, result, error, usage, cost, attempts, ended_at.
+        """Write the end of an open step: status, settled, result, error, usage, cost, attempts, ended_at,
+        first_token_at, priced_by.
 
         Also used to mark it in_doubt (settled stays None), or to renew an intent. Raises Fenced.
         """

@@ -35,6 +35,7 @@ from console.workflows.reasons import StopReason
 Json = Any
 INPUT, ANSWER = "input", "answer"  # what may be edited
 _NOTHING_USED = {"input_tokens": 0, "output_tokens": 0}
+_FOR_NOTHING: dict[str, Any] = {"usage": None, "cost": None, "priced_by": "", "first_token_at": None}
 
 
 class CannotFork(Refused):
@@ -199,7 +200,7 @@ def edited(step: Step, answer: Json, actor: Actor, now: datetime) -> Step:
         "started_at": now.isoformat(), "ended_at": now.isoformat(), "cause": "edited",
         "by": actor.name, "by_id": str(actor.id) if actor.id else None,
     }  # fmt: skip
-    return replace(step, status=Status.DONE, result=result, error=None, attempts=[told], usage=None, cost=None)
+    return replace(step, status=Status.DONE, result=result, error=None, attempts=[told], **_FOR_NOTHING)
 
 
 def said(step: Step) -> Json:
@@ -284,12 +285,13 @@ WITH kept AS (
         AS k(old, seq, settled, status)
 ), facts AS (
     INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
-                           verdict, attempts, usage, cost, inherited, started_at, ended_at, worker, token)
+                           verdict, attempts, usage, cost, priced_by, inherited, started_at, first_token_at, ended_at,
+                           worker, token)
     SELECT %(again)s, s.tenant_id, k.seq, k.settled, s.scope, s.n, s.kind,
            CASE WHEN k.settled IS NULL AND s.safety = 'idempotent' THEN 'intent' ELSE k.status END, s.safety, s.name,
            s.agent, s.digest,
-           s.key, s.verdict, s.attempts, s.usage, s.cost, true, s.started_at,
-           CASE WHEN k.settled IS NOT NULL THEN s.ended_at END, s.worker, 0
+           s.key, s.verdict, s.attempts, s.usage, s.cost, s.priced_by, true, s.started_at,
+           s.first_token_at, CASE WHEN k.settled IS NOT NULL THEN s.ended_at END, s.worker, 0
     FROM kept k JOIN runs_step s ON s.run_id = %(run)s AND s.seq = k.old
 )
 INSERT INTO runs_steppayload (run_id, tenant_id, seq, request, result, evidence)
@@ -299,7 +301,8 @@ FROM kept k JOIN runs_steppayload p ON p.run_id = %(run)s AND p.seq = k.old
 
 _EDIT = """
 WITH facts AS (
-    UPDATE runs_step SET status = 'done', attempts = %(attempts)s::jsonb, usage = NULL, cost = NULL
+    UPDATE runs_step SET status = 'done', attempts = %(attempts)s::jsonb, usage = NULL, cost = NULL,
+        priced_by = '', first_token_at = NULL
     WHERE run_id = %(again)s AND seq = %(seq)s
 )
 UPDATE runs_steppayload SET result = %(result)s WHERE run_id = %(again)s AND seq = %(seq)s

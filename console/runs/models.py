@@ -77,6 +77,7 @@ class Run(models.Model):
     tool_s = models.FloatField(default=0)
     waiting_s = models.FloatField(default=0)  # for a person
     active_s = models.FloatField(default=0)  # held by a worker: what deadline_s limits
+    resume_s = models.FloatField(default=0, db_default=0)  # of that, until a worker that took it up again was live
     waiting_since = models.DateTimeField(null=True)
 
     journal_version = models.PositiveSmallIntegerField(default=1)
@@ -226,8 +227,10 @@ class Step(models.Model):
     attempts = models.JSONField(default=list)
     usage = models.JSONField(null=True)
     cost = models.DecimalField(max_digits=14, decimal_places=6, null=True)  # US dollars; null: unpriced
+    priced_by = models.CharField(max_length=100, blank=True, default="", db_default="")  # whose prices; "": unpriced
     inherited = models.BooleanField(default=False)  # copied from the run that this one retries or forks
     started_at = models.DateTimeField()
+    first_token_at = models.DateTimeField(null=True)  # of the try that answered, where it was streamed
     ended_at = models.DateTimeField(null=True)
     token = models.BigIntegerField(default=0)
     worker = models.CharField(

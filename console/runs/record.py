@@ -71,7 +71,8 @@ def _dump(step: Step, what: str, value: Any) -> bytes:
 
 _COLUMNS = (
     "s.tenant_id, s.scope, s.n, s.kind, s.seq, s.digest, s.started_at, s.status, s.settled, s.safety, s.name, s.agent,"
-    " s.key, s.verdict, s.attempts, s.usage, s.cost, s.ended_at, s.inherited"
+    " s.key, s.verdict, s.attempts, s.usage, s.cost, s.ended_at, s.inherited, s.first_token_at,"
+    " s.priced_by"
 )
 _FACTS = f"SELECT {_COLUMNS}, NULL, NULL FROM runs_step s WHERE s.run_id = %s ORDER BY s.seq"  # noqa: S608
 _WITH_PAYLOAD = (
@@ -83,14 +84,14 @@ _WITH_PAYLOAD = (
 def _step(row: tuple[Any, ...]) -> Step:
     tenant_id = row[0]
     verdict, attempts, usage = (json.loads(v) if isinstance(v, (str, bytes)) else v for v in row[13:16])
-    outcome = _load(crypto.unseal(tenant_id, "step.result", row[20])) if row[20] is not None else {}
+    outcome = _load(crypto.unseal(tenant_id, "step.result", row[22])) if row[22] is not None else {}
     return Step(
         scope=row[1],
         n=row[2],
         kind=Kind(row[3]),
         seq=row[4],
         digest=row[5],
-        request=_load(crypto.unseal(tenant_id, "step.request", row[19])) if row[19] is not None else None,
+        request=_load(crypto.unseal(tenant_id, "step.request", row[21])) if row[21] is not None else None,
         started_at=row[6],
         status=Status(row[7]),
         settled=row[8],
@@ -106,6 +107,8 @@ def _step(row: tuple[Any, ...]) -> Step:
         cost=_plain(row[16]),
         ended_at=row[17],
         inherited=row[18],
+        first_token_at=row[19],
+        priced_by=row[20],
     )
 
 

@@ -118,11 +118,12 @@ WITH unknown AS (
     FROM (SELECT seq AS place FROM kept UNION SELECT settled FROM kept WHERE settled IS NOT NULL) AS p
 )
 INSERT INTO runs_step (run_id, tenant_id, seq, settled, scope, n, kind, status, safety, name, agent, digest, key,
-                       verdict, attempts, usage, cost, inherited, started_at, ended_at, worker, token)
+                       verdict, attempts, usage, cost, priced_by, inherited, started_at, first_token_at, ended_at,
+                       worker, token)
 SELECT %(again)s, k.tenant_id, b.anew, e.anew, k.scope, k.n, k.kind,
        CASE WHEN k.settled IS NULL AND k.safety = 'idempotent' THEN 'intent' ELSE k.status END,
-       k.safety, k.name, k.agent, k.digest, k.key, k.verdict, k.attempts, k.usage, k.cost, true, k.started_at,
-       k.ended_at, k.worker, 0
+       k.safety, k.name, k.agent, k.digest, k.key, k.verdict, k.attempts, k.usage, k.cost, k.priced_by, true,
+       k.started_at, k.first_token_at, k.ended_at, k.worker, 0
 FROM kept k JOIN places b ON b.place = k.seq LEFT JOIN places e ON e.place = k.settled
 """
 _COPY_PAYLOADS = """

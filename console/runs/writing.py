@@ -139,8 +139,10 @@ def _facts(entry: Entry) -> dict[str, Any]:
         "attempts": step.attempts,
         "usage": step.usage,
         "cost": step.cost,
+        "priced_by": step.priced_by[:100],
         "inherited": step.inherited,
         "started_at": step.started_at.isoformat(),
+        "first_token_at": step.first_token_at.isoformat() if step.first_token_at else None,
         "ended_at": step.ended_at.isoformat() if step.ended_at else None,
         "worker": "" if step.safety is Safety.READ_ONLY else entry.worker[:100],
         "token": entry.token,  # the last: see _APPEND_ONE
@@ -175,6 +177,8 @@ def _settled(entries: Sequence[Entry]) -> list[bytes]:
             "attempts": s.attempts,
             "usage": s.usage,
             "cost": s.cost,
+            "priced_by": s.priced_by[:100],
+            "first_token_at": s.first_token_at.isoformat() if s.first_token_at else None,
             "started_at": s.started_at.isoformat(),
             "ended_at": s.ended_at.isoformat() if s.ended_at else None,
             "token": e.token,
@@ -230,8 +234,9 @@ _LOCK = "SELECT id, token FROM runs_run WHERE id = ANY($1::uuid[]) AND status = 
 _STEP = {
     "run_id": "uuid", "tenant_id": "uuid", "seq": "int", "settled": "int", "scope": "text", "n": "int", "kind": "text",
     "status": "text", "safety": "text", "name": "text", "agent": "text", "digest": "text", "key": "text",
-    "verdict": "jsonb", "attempts": "jsonb", "usage": "jsonb", "cost": "numeric", "inherited": "bool",
-    "started_at": "timestamptz", "ended_at": "timestamptz", "worker": "text", "token": "bigint",
+    "verdict": "jsonb", "attempts": "jsonb", "usage": "jsonb", "cost": "numeric", "priced_by": "text",
+    "inherited": "bool", "started_at": "timestamptz", "first_token_at": "timestamptz", "ended_at": "timestamptz",
+    "worker": "text", "token": "bigint",
 }  # fmt: skip
 _COLUMNS = ", ".join(_STEP)
 
@@ -264,12 +269,14 @@ _SETTLE = """
 WITH new AS (
     SELECT n.*, p.result
     FROM json_to_recordset($1::json) AS n(place bigint, run_id uuid, seq int, settled int, status text, attempts jsonb,
-        usage jsonb, cost numeric, started_at timestamptz, ended_at timestamptz, token bigint, verdict jsonb, worker text)
+        usage jsonb, cost numeric, priced_by text, first_token_at timestamptz, started_at timestamptz,
+        ended_at timestamptz, token bigint, verdict jsonb, worker text)
     JOIN unnest($2::bytea[]) WITH ORDINALITY AS p(result, place) USING (place)
     JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
 ), facts AS (
     UPDATE runs_step s SET settled = new.settled, status = new.status, attempts = new.attempts,
-        usage = new.usage, cost = new.cost, started_at = new.started_at, ended_at = new.ended_at,
+        usage = new.usage, cost = new.cost, priced_by = new.priced_by,
+        first_token_at = new.first_token_at, started_at = new.started_at, ended_at = new.ended_at,
         token = new.token, verdict = new.verdict, worker = COALESCE(new.worker, s.worker)
     FROM new WHERE s.run_id = new.run_id AND s.seq = new.seq AND s.settled IS NULL
     RETURNING s.run_id, s.seq

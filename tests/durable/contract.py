@@ -73,8 +73,10 @@ class JournalContract:
             result={"is_error": True},
             error={"type": "E", "message": "m", "stop": None},
             attempts=[{"started_at": "t", "ended_at": "u", "cause": "429"}],
-            usage={"input_tokens": 3, "output_tokens": 4},
+            usage={"input_tokens": 3, "cached_tokens": 2, "output_tokens": 4, "reasoning_tokens": 1},
             cost="0.000125",
+            priced_by="northwind 3",
+            first_token_at=AT + timedelta(microseconds=420_000),
             ended_at=AT + timedelta(seconds=1, microseconds=5),
             inherited=False,
         )
@@ -108,6 +110,7 @@ class JournalContract:
         self.run(journal.append(open_))
         self.run(journal.append(step(2)))
         ended = replace(open_, status=Status.DONE, settled=3, result={"ok": 1}, ended_at=AT, attempts=[{"cause": "x"}])
+        ended = replace(ended, usage={"missing": "absent"}, priced_by="genai-prices 1", first_token_at=AT)
         self.run(journal.settle(ended))
         self.run(journal.append(step(4)))
         loaded = self.run(journal.load())

@@ -8,13 +8,15 @@ from typing import Any
 
 from console.durable import Kind, Safety, Status, Step
 
+LATER = ("first_token_at", "priced_by")  # facts that older journals of the same version say nothing of
+
 
 def to_json(step: Step) -> dict[str, Any]:
     """A step as it is kept in a golden journal."""
     form = asdict(step)
-    for name in ("started_at", "ended_at"):
+    for name in ("started_at", "ended_at", "first_token_at"):
         form[name] = form[name] and form[name].isoformat()
-    return form
+    return {name: value for name, value in form.items() if value or name not in LATER}
 
 
 def from_json(form: dict[str, Any]) -> Step:
@@ -41,4 +43,6 @@ def from_json(form: dict[str, Any]) -> Step:
         cost=form["cost"],
         ended_at=form["ended_at"] and datetime.fromisoformat(form["ended_at"]),
         inherited=form["inherited"],
+        first_token_at=datetime.fromisoformat(form["first_token_at"]) if form.get("first_token_at") else None,
+        priced_by=form.get("priced_by", ""),
     )
