@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from autogen_core.models import AssistantMessage, ChatCompletionClient, CreateResult, LLMMessage
 
-from console.agents import clients, failures, wire
+from console.agents import clients, failures, telling, usage, wire
 from console.agents.limits import MOST_CALLS
-from console.agents.room import Room, Route
+from console.agents.room import Prices, Room, Route
+from console.agents.telling import Heard
+from console.agents.usage import Told
 from console.durable.errors import EffectFailed
 from console.durable.run import Call
 from console.durable.steps import Done, Json
@@ -20,6 +23,26 @@ from console.durable.steps import Done, Json
 CHARS_PER_TOKEN = 4  # a local estimate: the real encodings would have to be downloaded
 OUTPUT_TOKENS = 4096  # that a call is reckoned to need when its configuration does not say
 EARLY = 2  # tries on a way that has another behind it
+
+
+class _Unpriced:
+    """Before anybody has been asked for prices."""
+
+    def of(self, model: str, used: Mapping[str, Any]) -> None:
+        """Nobody knows."""
+        return None
+
+
+UNPRICED = _Unpriced()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer of a try, what was overheard of it, and when the try began."""
+
+    result: CreateResult
+    heard: Heard
+    started: datetime
 
 
 class Asking:
@@ -42,12 +65,16 @@ class Asking:
         self._stream = stream
         self._attempts: list[Json] = []  # the call's own
         self._streamed = False  # the try under way has been answered in part
+        self._prices: Prices = UNPRICED
+        self._priced_by = ""  # whose price the last of what it cost is
+        self._reckoned_by = ""  # whose price a try is reckoned at
         self._spent: Decimal | None = None  # on tries that came to nothing; None while nothing was charged
 
     async def answer(self, call: Call) -> Done:
         """Try each way until there is an answer. Raises EffectFailed, with all attempts, when none has one."""
         failure = failures.Failure("no_route", "There is no way to a model.")
         self._attempts = call.attempts
+        self._prices = await self._room.environment.prices()
         for place, route in enumerate(self._routes):
             more = place + 1 < len(self._routes)
             tokens, cost = self._estimate(route.model)
@@ -74,7 +101,7 @@ class Asking:
                 raise
             finally:
                 # A call that was broken off from outside is charged at what it was reckoned: nobody knows better.
-                call.cost = _text(self._spent)
+                call.cost, call.priced_by = _text(self._spent), self._priced_by
                 self._room.let_go(tokens, cost)
                 held.settle((self._spent or Decimal(0)) - before + paid)
         raise self._failed({"type": failure.cause, "message": failure.sentence}, "model_error")
@@ -83,11 +110,11 @@ class Asking:
         self._room.environment.broken_off(self._spent or Decimal(0))
 
     def _failed(self, error: Json, stop: str) -> EffectFailed:
-        return EffectFailed(error, attempts=self._attempts, stop=stop, cost=_text(self._spent))
+        return EffectFailed(
+            error, attempts=self._attempts, stop=stop, cost=_text(self._spent), priced_by=self._priced_by
+        )
 
-    async def _on(
-        self, route: Route, call: Call, more: bool, reckoned: Decimal
-    ) -> tuple[CreateResult, datetime] | failures.Failure:
+    async def _on(self, route: Route, call: Call, more: bool, reckoned: Decimal) -> Answered | failures.Failure:
         """The answer on one way, or the failure of the last try there. ``reckoned``: what a try may cost."""
         pace = self._room.pace
         tries = min(EARLY, pace.tries) if more else pace.tries
@@ -103,8 +130,8 @@ class Asking:
                 except asyncio.CancelledError:
                     self._note(route, started, "interrupted", reckoned)
                     raise
-                if isinstance(found, CreateResult):
-                    return found, started
+                if not isinstance(found, failures.Failure):
+                    return Answered(*found, started)
                 failure = found
             self._note(route, started, failure.cause, *self._charge(route, failure, reckoned))
             if failure.cause == failures.TOO_MANY:
@@ -117,12 +144,21 @@ class Asking:
 
     def _charge(
         self, route: Route, failure: failures.Failure, reckoned: Decimal
-    ) -> tuple[Decimal | None, Mapping[str, int] | None]:
-        """What a failed try has cost: as the provider says, or what was reckoned where it broke off in the middle."""
-        if failure.usage:
-            price = self._room.environment.price(route.model, failure.usage)
-            return (None if price is None else Decimal(price)), failure.usage
-        return (reckoned if failure.broken_off or self._streamed else None), None
+    ) -> tuple[Decimal | None, Mapping[str, Any] | None]:
+        """What a failed try has cost: as the provider says, or what was reckoned where it broke off in the middle, or does
+        not say what an answer took that cannot be used."""
+        if failure.usage and not usage.is_missing(failure.usage):
+            return self._cost_of(route.model, failure.usage), failure.usage
+        worked = failure.broken_off or self._streamed or failure.usage
+        return (reckoned if worked else None), None
+
+    def _cost_of(self, model: str, used: Mapping[str, Any]) -> Decimal | None:
+        """US dollars; None where nobody knows. The step says whose prices the last ones were."""
+        price = self._prices.of(model, used)
+        if price is None:
+            return None
+        self._priced_by = price.by
+        return Decimal(price.cost)
 
     def _note(
         self,
@@ -130,20 +166,21 @@ class Asking:
         started: datetime,
         cause: str,
         cost: Decimal | None = None,
-        usage: Mapping[str, int] | None = None,
+        used: Mapping[str, Any] | None = None,
     ) -> None:
         """Keep a try that came to nothing. A cost without usage is what was reckoned, and says so."""
         told: dict[str, Json] = {}
         if cost:
             self._spent = (self._spent or Decimal(0)) + cost
             told["cost"] = _text(cost)
-        if usage:
-            told["usage"] = dict(usage)
+        if used:
+            told["usage"] = dict(used)
         elif cost:
             told["reckoned"] = True
+            self._priced_by = self._reckoned_by
         self._attempts.append({**self._told(route), **times(started, self._room.pace.clock()), "cause": cause, **told})
 
-    async def _try(self, route: Route, call: Call) -> CreateResult | failures.Failure:
+    async def _try(self, route: Route, call: Call) -> tuple[CreateResult, Heard] | failures.Failure:
         secrets: tuple[str, ...] = ()
         ok = False
         self._streamed = False
@@ -151,10 +188,11 @@ class Asking:
             # In here: a credential that cannot be used is a failure of the call, too.
             client = route.open()
             secrets = clients.secrets(client)
-            async with asyncio.timeout(self._room.limits.model_timeout.total_seconds()):
-                result = await self._once(call, client)
+            with telling.listening(self._room.pace.clock) as heard:
+                async with asyncio.timeout(self._room.limits.model_timeout.total_seconds()):
+                    result = await self._once(call, client, heard)
             ok = True
-            return result
+            return result, heard
         except Exception as error:
             failure = failures.read(error, route.model, secrets, self._room.pace.clock())
             ok = not failure.transient  # the provider is there, it just does not want this
@@ -162,13 +200,13 @@ class Asking:
         finally:
             route.breaker.told(ok)
 
-    async def _once(self, call: Call, client: ChatCompletionClient) -> CreateResult:
+    async def _once(self, call: Call, client: ChatCompletionClient, heard: Heard) -> CreateResult:
         messages = self._messages
         if messages and isinstance(messages[-1], AssistantMessage):
             # AutoGen's client strips the last message in place, for some models; ours is part of a digest.
             messages = [*messages[:-1], messages[-1].model_copy()]
         if not self._stream:
-            return sane(await client.create(messages, **self._arguments))
+            return sane(await client.create(messages, **self._arguments), heard)
         extra = {"stream_options": {"include_usage": True}, **self._arguments.get("extra_create_args", {})}
         result: CreateResult | None = None
         async for chunk in client.create_stream(messages, **{**self._arguments, "extra_create_args": extra}):
@@ -176,25 +214,49 @@ class Asking:
                 result = chunk
             else:
                 self._streamed = True
+                heard.first_token_at = heard.first_token_at or heard.clock()
                 call.emit(chunk)
         # A complete stream names its reason to stop, and its usage; some providers have reasons of their own invention.
-        if result is None or (result.finish_reason == "unknown" and not result.usage.prompt_tokens):
+        if result is None or (result.finish_reason == "unknown" and usage.is_missing(_used(result, heard))):
             raise failures.CutShort("the stream ended before the answer did.")
-        return sane(result)
+        return sane(result, heard)
 
-    def _done(self, found: tuple[CreateResult, datetime], route: Route, place: int) -> tuple[Done, Decimal]:
-        """The answer, and what it has cost by itself, in US dollars."""
-        result, started = found
-        usage = {"input_tokens": result.usage.prompt_tokens, "output_tokens": result.usage.completion_tokens}
-        paid = self._room.environment.price(route.model, usage)
-        told = {} if paid is None else {"cost": paid}
+    def _done(self, found: Answered, route: Route, place: int) -> tuple[Done, Decimal]:
+        """The answer, and what it has cost by itself, or is reckoned to have, in US dollars."""
+        used = _used(found.result, found.heard)
+        price = self._prices.of(route.model, used)
+        told = {} if price is None else {"cost": price.cost}
         ended = self._room.pace.clock()
-        self._attempts.append({**self._told(route), **times(started, ended), "cause": None, **told})
-        cost = paid if self._spent is None else _text(self._spent + Decimal(paid or 0))
-        value = {**wire.plain_result(result), "usage": usage, "cost": cost}
+        self._attempts.append({**self._told(route), **times(found.started, ended), "cause": None, **told})
+        paid = Decimal(0 if price is None else price.cost)
+        by = self._priced_by if price is None else price.by
+        if usage.is_missing(used):
+            used, paid = self._reckoned(used, found.result, route.model)
+        cost = price.cost if price and self._spent is None else None
+        if self._spent is not None:
+            cost = _text(self._spent + Decimal(0 if price is None else price.cost))
+        value = {**wire.plain_result(found.result), "usage": used, "cost": cost}
         if place:
             value["answered_by"] = {"credential": route.credential, "model": route.model}
-        return Done(value, usage=usage, cost=cost, attempts=self._attempts), Decimal(paid or 0)
+        first = found.heard.first_token_at if self._stream else None
+        return Done(value, used, cost, self._attempts, first_token_at=first, priced_by=by), paid
+
+    def _reckoned(self, used: Told, result: CreateResult, model: str) -> tuple[Told, Decimal]:
+        """What an answer has used whose provider does not say, with what limits count instead, and its price."""
+        guess: Told = {
+            "input_tokens": self._asked(),
+            "output_tokens": max(len(str(result.content)) // CHARS_PER_TOKEN, 1),
+        }
+        price = self._prices.of(model, guess)
+        if price is not None:
+            guess["cost"] = price.cost
+        return {**used, "reckoned": guess}, Decimal(0 if price is None else price.cost)
+
+    def _asked(self) -> int:
+        """Tokens, by the length of what is asked."""
+        asked = sum(len(str(message.content)) + 16 for message in self._messages)
+        tools = sum(len(str(schema)) for schema in self._arguments.get("tools") or [])
+        return (asked + tools) // CHARS_PER_TOKEN
 
     def _told(self, route: Route) -> dict[str, Json]:
         """Which way it was, where there is more than one."""
@@ -202,13 +264,13 @@ class Asking:
 
     def _estimate(self, model: str) -> tuple[int, Decimal]:
         """Tokens, and US dollars (0 when nobody knows the price), that the call may take."""
-        asked = sum(len(str(message.content)) + 16 for message in self._messages)
-        tools = sum(len(str(schema)) for schema in self._arguments.get("tools") or [])
-        usage = {
-            "input_tokens": (asked + tools) // CHARS_PER_TOKEN,
+        most = {
+            "input_tokens": self._asked(),
             "output_tokens": int(self._config.get("max_tokens") or OUTPUT_TOKENS),
         }
-        return sum(usage.values()), Decimal(self._room.environment.price(model, usage) or 0)
+        price = self._prices.of(model, most)
+        self._reckoned_by = "" if price is None else price.by
+        return sum(most.values()), Decimal(0 if price is None else price.cost)
 
 
 def times(started: datetime, ended: datetime) -> dict[str, str]:
@@ -220,15 +282,20 @@ def _text(cost: Decimal | None) -> str | None:
     return None if cost is None else format(cost, "f")
 
 
-def sane(result: CreateResult) -> CreateResult:
+def sane(result: CreateResult, heard: Heard) -> CreateResult:
     """The answer. Raises Nonsense when there is none in it."""
-    used = {"input_tokens": result.usage.prompt_tokens, "output_tokens": result.usage.completion_tokens}
+    used = _used(result, heard)
     fault = _fault(result)
     if fault:
         raise failures.Nonsense(fault, used)
     if not isinstance(result.content, str) and len(result.content) > MOST_CALLS:
         raise failures.TooManyCalls(len(result.content), used)
     return result
+
+
+def _used(result: CreateResult, heard: Heard) -> Told:
+    """As the provider told it; a client that cannot be overheard has only AutoGen's two figures."""
+    return usage.read(heard.usage if heard.listened else result.usage)
 
 
 def _fault(result: CreateResult) -> str:

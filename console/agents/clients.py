@@ -6,15 +6,20 @@ import asyncio
 import contextvars
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from autogen_core.models import ChatCompletionClient, ModelInfo
-from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
-from autogen_ext.models.openai._model_info import get_info
+from autogen_ext.models.openai import AZURE_OPENAI_USER_AGENT, BaseOpenAIChatCompletionClient
+from autogen_ext.models.openai._model_info import (
+    ANTHROPIC_OPENAI_BASE_URL,
+    GEMINI_OPENAI_BASE_URL,
+    LLAMA_API_BASE_URL,
+    get_info,
+)
 from openai import Timeout
 
-from console.agents import quiet
+from console.agents import quiet, telling
 
 # What a document may say about a model; where it is reached, and with which key, is the credential's business.
 CREATE_ARGUMENTS = frozenset(
@@ -24,6 +29,9 @@ CREATE_ARGUMENTS = frozenset(
         "reasoning_effort"
     ).split()
 )
+
+_OF_AUTOGEN = ("model_info", "add_name_prefixes", "include_name_in_message")  # the rest goes into each request
+_PLACES = {"gemini-": GEMINI_OPENAI_BASE_URL, "claude-": ANTHROPIC_OPENAI_BASE_URL, "Llama-": LLAMA_API_BASE_URL}
 
 CONNECTING = 5.0  # seconds in which a provider must take the connection; the call's own limit comes after that
 MOST = 256  # clients that a process keeps
@@ -57,8 +65,8 @@ class Clients:
     """
 
     def __init__(self) -> None:
-        self._clients: dict[tuple[int, str, str, str], OpenAIChatCompletionClient] = {}
-        self._resting: dict[OpenAIChatCompletionClient, asyncio.AbstractEventLoop] = {}
+        self._clients: dict[tuple[int, str, str, str], BaseOpenAIChatCompletionClient] = {}
+        self._resting: dict[BaseOpenAIChatCompletionClient, asyncio.AbstractEventLoop] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     def get(
@@ -88,11 +96,11 @@ class Clients:
             self._let_go(self._clients.pop(next(iter(self._clients))), loop)
         return client
 
-    def _let_go(self, client: OpenAIChatCompletionClient, loop: asyncio.AbstractEventLoop) -> None:
+    def _let_go(self, client: BaseOpenAIChatCompletionClient, loop: asyncio.AbstractEventLoop) -> None:
         self._resting[client] = loop
         loop.call_later(REST, self._put_away, client, loop, context=contextvars.Context())
 
-    def _put_away(self, client: OpenAIChatCompletionClient, loop: asyncio.AbstractEventLoop) -> None:
+    def _put_away(self, client: BaseOpenAIChatCompletionClient, loop: asyncio.AbstractEventLoop) -> None:
         if self._resting.pop(client, None) is not None:
             task = loop.create_task(client.close(), context=contextvars.Context())
             self._closing.add(task)
@@ -117,24 +125,35 @@ def _timeout(config: Mapping[str, Any]) -> Timeout:
 
 def _make(
     api_key: str, base_url: str | None, config: dict[str, Any], provider: str, options: Mapping[str, str]
-) -> OpenAIChatCompletionClient:
+) -> BaseOpenAIChatCompletionClient:
     # Retries are the journaled model's, which records each; the openai package's own would be invisible.
-    common = {**config, "model_info": model_info(config), "max_retries": 0, "timeout": _timeout(config)}
+    common: dict[str, Any] = {"max_retries": 0, "timeout": _timeout(config)}
+    heard: telling.OpenAI | telling.AzureOpenAI
     if provider == "azure":
         secret = "azure_ad_token" if options.get("auth") == "token" else "api_key"
-        azure = AzureOpenAIChatCompletionClient(
-            **{
-                **common,
-                secret: api_key,
-                "azure_endpoint": base_url,
-                "azure_deployment": options.get("deployment") or config.get("model"),
-                "api_version": options.get("api_version"),
-            }
-        )
-        client = cast(OpenAIChatCompletionClient, azure)
+        azure: dict[str, Any] = {
+            secret: api_key,
+            "azure_endpoint": base_url,
+            "azure_deployment": options.get("deployment") or config.get("model"),
+            "api_version": options.get("api_version"),
+            "default_headers": {"User-Agent": AZURE_OPENAI_USER_AGENT},
+        }
+        heard = telling.AzureOpenAI(**common, **azure)
     else:
-        place = {"base_url": base_url} if base_url else {}
-        client = OpenAIChatCompletionClient(**{**common, **place, "api_key": api_key})
+        heard = telling.OpenAI(**common, api_key=api_key, base_url=base_url or _place(str(config.get("model", ""))))
+    asked = {name: value for name, value in config.items() if name not in _OF_AUTOGEN}
+    client = BaseOpenAIChatCompletionClient(
+        heard,
+        create_args={**asked, "timeout": common["timeout"]},
+        model_info=model_info(config),
+        add_name_prefixes=config.get("add_name_prefixes", False),
+        include_name_in_message=config.get("include_name_in_message", True),
+    )
     quiet.trust_model_name(client)
     _SECRETS[client] = (api_key,)
     return client
+
+
+def _place(model: str) -> str | None:
+    """Where AutoGen looks for a model that is not OpenAI's, when nobody says where it is."""
+    return next((place for prefix, place in _PLACES.items() if model.startswith(prefix)), None)

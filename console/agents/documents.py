@@ -20,7 +20,7 @@ from console.agents.breakers import Breaker
 from console.agents.leaks import MESSAGE, leaks
 from console.agents.limits import Limits
 from console.agents.oversight import Oversight
-from console.agents.room import Reservation, Room, Route, enter
+from console.agents.room import Prices, Reservation, Room, Route, enter
 from console.agents.shapes import shape_fault
 from console.agents.tools import ToolSpec, clip
 from console.agents.walk import Finding, Node, Walk
@@ -124,8 +124,8 @@ class _Nowhere:
     def broken_off(self, cost: Decimal) -> None:
         raise AssertionError("a trial spends no money")
 
-    def price(self, model: str, usage: Mapping[str, int]) -> str | None:
-        return None
+    async def prices(self) -> Prices:
+        raise AssertionError("a trial spends no money")
 
     @property
     def ways(self) -> int:

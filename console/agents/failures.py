@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from openai import APIConnectionError, APIError, APIResponseValidationError, APIStatusError, APITimeoutError
 
@@ -19,7 +20,7 @@ _KEYS = re.compile(r"(sk-|Bearer\s+|api[_-]?key[\"'=:\s]+)[A-Za-z0-9_\-.*/+=]{4,
 class Nonsense(Exception):
     """A model answered, and the answer is none. ``usage`` is what it took all the same."""
 
-    def __init__(self, message: str, usage: Mapping[str, int] | None = None) -> None:
+    def __init__(self, message: str, usage: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.usage = usage
 
@@ -27,7 +28,7 @@ class Nonsense(Exception):
 class TooManyCalls(Nonsense):
     """A model asked for more tool calls in one answer than any run may make at once."""
 
-    def __init__(self, calls: int, usage: Mapping[str, int] | None = None) -> None:
+    def __init__(self, calls: int, usage: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"It asked for {calls} tool calls in one answer; {MOST_CALLS} are allowed.", usage)
 
 
@@ -42,7 +43,8 @@ TOO_MANY = "too_many_calls"
 class Failure:
     """One failed try. ``cause`` is a short word for the attempt, ``sentence`` is for people, ``wait`` in seconds.
 
-    ``broken_off``: the provider was at work on it, and charges for what nobody got. ``usage``: it says how much.
+    ``broken_off``: the provider was at work on it, and charges for what nobody got. ``usage``: it says how much, or that
+    it does not say.
     """
 
     cause: str
@@ -50,7 +52,7 @@ class Failure:
     transient: bool = False
     wait: float | None = None
     broken_off: bool = False
-    usage: Mapping[str, int] | None = None
+    usage: Mapping[str, Any] | None = None
 
 
 def read(error: Exception, model: str, secrets: tuple[str, ...], now: datetime) -> Failure:

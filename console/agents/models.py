@@ -17,7 +17,7 @@ from autogen_core.models import (
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
-from console.agents import clients, providers, wire
+from console.agents import clients, providers, usage, wire
 from console.agents.asking import CHARS_PER_TOKEN, Asking
 from console.agents.room import here
 from console.durable.digest import History
@@ -144,8 +144,9 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         if isinstance(value["content"], str) and self._agent not in providers.SPEAKERS.values():
             await room.notice(f"{scope} says", value["content"], f"{self._agent} said the same")
         room.spend(value["usage"], value["cost"])
-        self._usage.prompt_tokens += value["usage"]["input_tokens"]
-        self._usage.completion_tokens += value["usage"]["output_tokens"]
+        asked, answered = usage.tokens(value["usage"])
+        self._usage.prompt_tokens += asked
+        self._usage.completion_tokens += answered
         return wire.full_result(value, self._schemas.handoffs)
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from autogen_core.models import ChatCompletionClient
 
+from console.agents import usage
 from console.agents.breakers import Breaker
 from console.agents.deeds import Ledger
 from console.agents.limits import Limits
@@ -48,6 +49,21 @@ class Reservation(Protocol):
         """What the call has cost in the end. Never blocks, never raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What something has cost: US dollars as a decimal string, and whose price that is."""
+
+    cost: str
+    by: str
+
+
+class Prices(Protocol):
+    """The prices that hold for a call."""
+
+    def of(self, model: str, usage: Mapping[str, Any]) -> Price | None:
+        """Of a call that used so many tokens (see usage.py). None where nobody knows the model, or what it used."""
+
+
 class Environment(Protocol):
     """What the host lends to a team."""
 
@@ -61,8 +77,8 @@ class Environment(Protocol):
     def routes(self, agent: str, config: Mapping[str, Any]) -> Sequence[Route]:
         """The ways to the agent's model: as the document says, and then those to fall back on."""
 
-    def price(self, model: str, usage: Mapping[str, int]) -> str | None:
-        """US dollars for a call's usage as a decimal string; None when the model has no known price."""
+    async def prices(self) -> Prices:
+        """Those that hold for a call that begins now."""
 
     async def reserve(self, cost: Decimal) -> Reservation:
         """Put the price of a call aside in the tenant's budget."""
@@ -157,11 +173,12 @@ class Room:
         """It is something else now."""
         self._repeated.pop(who, None)
 
-    def spend(self, usage: Mapping[str, int], cost: str | None) -> None:
-        """Count a model call, live or handed back alike."""
-        self.tokens += usage["input_tokens"] + usage["output_tokens"]
-        if cost is not None:
-            self.cost += Decimal(cost)
+    def spend(self, used: Mapping[str, Any], cost: str | None) -> None:
+        """Count a model call, live or handed back alike: at what is reckoned where its provider did not say."""
+        self.tokens += sum(usage.tokens(used))
+        for amount in (cost, usage.reckoned_cost(used)):
+            if amount is not None:
+                self.cost += Decimal(amount)
 
 
 _room: ContextVar[Room] = ContextVar("sayso_room")

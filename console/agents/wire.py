@@ -18,6 +18,7 @@ from autogen_core.models import (
 )
 from autogen_core.tools import Tool, ToolSchema
 
+from console.agents import usage
 from console.agents.tools import UNPARSABLE, writable
 from console.durable.steps import Json
 
@@ -103,12 +104,11 @@ def full_result(value: Json, handoffs: frozenset[str]) -> CreateResult:
             FunctionCall(id=c["id"], name=c["name"], arguments=readable(c["arguments"], c["name"] in handoffs))
             for c in content
         ]
-    used = value["usage"]
-    usage = RequestUsage(prompt_tokens=used["input_tokens"], completion_tokens=used["output_tokens"])
+    asked, answered = usage.tokens(value["usage"])
     return CreateResult.model_construct(
         finish_reason=value["finish_reason"],
         content=content,
-        usage=usage,
+        usage=RequestUsage(prompt_tokens=asked, completion_tokens=answered),
         cached=False,
         logprobs=None,
         thought=value.get("thought"),

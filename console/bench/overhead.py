@@ -27,6 +27,7 @@ from console.durable.loop import Loop, new_loop
 from console.hosting import advancing
 from console.hosting.advancing import Means, Turn
 from console.hosting.database import Database
+from console.hosting.pricing import PriceLists
 from console.runs import actions
 from console.runs.models import Run, RunStatus
 from console.runs.writer import Writer, connect
@@ -57,7 +58,13 @@ class _Worker:
         self.database = Database()
         self.writer = Writer()
         self.means = Means(
-            "bench", self.database, self.writer, _Answering(), Breakers(), lambda topic, kind, payload: None
+            "bench",
+            self.database,
+            self.writer,
+            _Answering(),
+            Breakers(),
+            lambda topic, kind, payload: None,
+            PriceLists(self.database),
         )
 
     def take(self, *turns: Turn) -> list[Spent]:

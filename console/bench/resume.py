@@ -43,6 +43,7 @@ from console.durable.steps import Ask, Decision, Json
 from console.hosting import advancing
 from console.hosting.advancing import Means, Turn
 from console.hosting.database import Database
+from console.hosting.pricing import PriceLists
 from console.runs import actions, feed
 from console.runs.models import TERMINAL, Run, RunStatus, Step
 from console.runs.writer import Writer
@@ -180,7 +181,8 @@ def _apart(runs: Sequence[UUID]) -> Apart:
     """Take waiting runs up in this process, as a worker would; they park again at the same gate."""
     startup.settle((20_000, 20, 50))  # as a worker does
     loop, database, writer = new_loop(), Database(1), Writer()
-    means = Means("bench", database, writer, Clients(), Breakers(), lambda topic, kind, payload: None)
+    lists = PriceLists(database)
+    means = Means("bench", database, writer, Clients(), Breakers(), lambda topic, kind, payload: None, lists)
     rebuilt, replayed = [], []
     try:
         for run_id in [runs[0], *runs]:  # the first once more, for warmth

@@ -25,7 +25,7 @@ import uvicorn
 from console.demo.personas import Answer, answer
 from console.demo.reading import Conversation, read
 
-MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini")
+MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "o4-mini")
 LIMIT = 4_000_000  # bytes of a request body
 FAULTS = {
     "simulate 401": "every call is refused: invalid API key",
@@ -40,7 +40,11 @@ FAULTS = {
     "simulate bad arguments": "the agent that acts calls its tool with arguments that are not JSON",
     "simulate schema fault": "the agent that acts calls its tool with arguments that do not fit the schema",
     "simulate unknown tool": "the agent that acts calls a tool that nobody offered",
+    "simulate no usage": "answers do not say how many tokens they took",
+    "simulate odd usage": "answers say that they took a negative number of tokens",
 }
+BLOCK = 16  # tokens that are cached together
+REASONING = 48  # tokens that a reasoning model thinks before it calls a tool
 BAD_KEYS = ("bad", "invalid", "revoked", "wrong")  # a key that begins so is refused with 401
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -62,7 +66,7 @@ class Completion:
     id: str
     model: str
     answer: Answer
-    usage: dict[str, int]
+    usage: dict[str, Any]
 
     @property
     def finish(self) -> str:
@@ -95,13 +99,41 @@ def complete(body: dict[str, Any]) -> Completion:
         conversation = read(messages, [] if body.get("tool_choice") == "none" else tools)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(400, "invalid_request_error", f"messages or tools: {error}") from error
-    said = Answer() if fault_of(conversation) == "simulate empty" else _shaped(body, conversation, answer(conversation))
+    fault = fault_of(conversation)
+    said = Answer() if fault == "simulate empty" else _shaped(body, conversation, answer(conversation))
     words = "".join(line.text for line in conversation.lines)
     prompt = tokens(words) + 4 * len(messages) + (tokens(json.dumps(tools)) if tools else 0)
     written = tokens(said.text) + sum(tokens(name + arguments) + 4 for name, arguments in said.calls)
     digest = hashlib.sha256(json.dumps([messages, tools], sort_keys=True).encode()).hexdigest()
-    usage = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+    thought = REASONING * len(said.calls) if _reasons(body["model"]) else 0
+    usage: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": written + thought,
+        "total_tokens": prompt + written + thought,
+        "prompt_tokens_details": {"cached_tokens": _cached(messages, prompt)},
+        "completion_tokens_details": {"reasoning_tokens": thought},
+    }
+    if fault == "simulate odd usage":
+        usage = {"prompt_tokens": -prompt, "completion_tokens": "many", "total_tokens": None}
+    elif fault == "simulate no usage":
+        usage = {}
     return Completion("chatcmpl-" + digest[:24], body["model"], said, usage)
+
+
+def _cached(messages: list[Any], prompt: int) -> int:
+    """Tokens of the prompt that were asked before: without memory, all but the newest message, where anything was said.
+
+    In whole blocks, as providers keep them; theirs are of 128 tokens, and the demo's conversations are shorter.
+    """
+    said = any(isinstance(message, dict) and message.get("role") in ("assistant", "tool") for message in messages)
+    if not said:
+        return 0
+    newest = tokens(json.dumps(messages[-1])) + 4
+    return max(prompt - newest, 0) // BLOCK * BLOCK
+
+
+def _reasons(model: str) -> bool:
+    return model.startswith(("o1", "o3", "o4", "gpt-5"))
 
 
 def fault_of(conversation: Conversation) -> str:
@@ -163,7 +195,7 @@ def as_object(completion: Completion) -> dict[str, Any]:
     if completion.answer.calls:
         message["tool_calls"] = completion.tool_calls()
     choice = {"index": 0, "message": message, "finish_reason": completion.finish, "logprobs": None}
-    return {**_head(completion, "chat.completion"), "choices": [choice], "usage": completion.usage}
+    return {**_head(completion, "chat.completion"), "choices": [choice], "usage": completion.usage or None}
 
 
 def as_chunks(completion: Completion, include_usage: bool) -> Iterator[dict[str, Any]]:
@@ -181,7 +213,7 @@ def as_chunks(completion: Completion, include_usage: bool) -> Iterator[dict[str,
         for piece in re.findall(r".{1,24}", call["function"]["arguments"], re.DOTALL):
             yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     yield chunk({}, completion.finish)
-    if include_usage:
+    if include_usage and completion.usage:
         yield {**_head(completion, "chat.completion.chunk"), "choices": [], "usage": completion.usage}
 
 

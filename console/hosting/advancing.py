@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from approvals.policy import TenantRules
 from console import prepared
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
+from console.agents.pacing import Pace
 from console.agents.team import run_team
 from console.durable import engine
 from console.durable.errors import Fenced
@@ -29,6 +31,7 @@ from console.hosting.clock import Clock
 from console.hosting.database import Database
 from console.hosting.deeds import RunLedger
 from console.hosting.gates import HostGates
+from console.hosting.pricing import PriceLists
 from console.hosting.purse import Purse
 from console.hosting.rehearsal import Rehearsal, StandIn
 from console.hosting.revisions import revision as _revision
@@ -41,7 +44,8 @@ from console.runs.told import step_payload
 from console.runs.writer import JournalError, Writer
 from console.tenants import crypto
 from console.tenants.scopes import system_scope
-from console.workflows import registry, smoke
+from console.workflows import prices, registry, smoke
+from console.workflows.prices import PriceTable
 from console.workflows.reasons import StopReason
 from console.workflows.registry import Registry
 
@@ -58,6 +62,7 @@ class Means:
     clients: Clients
     breakers: Breakers
     ephemeral: Callable[[str, str, dict[str, Any]], None]
+    prices: PriceLists
 
 
 @dataclass(slots=True)
@@ -78,6 +83,7 @@ class Claimed:
     case: Mapping[str, Any] | None = None  # of the smoke test that the run is part of
     tools: Registry | None = None  # where the team needs more than the code's own
     cap: Decimal | None = None  # US dollars that the tenant may spend today
+    prices: PriceTable = prices.NO_LIST
     first: UUID | None = None  # the run that this one's retries began with, where it is another
     fault: str = ""
 
@@ -90,7 +96,8 @@ class Turn:
         self._claimed = claimed
         self.run_id = claimed.run.id
         self.token = claimed.token
-        self.handle = engine.Handle()
+        self.handle = engine.Handle(self._went_live)
+        self._resumed: float | None = None  # seconds from the claim until all of the record was handed back
         given = (means.database, claimed.run, claimed.wake, claimed.today, claimed.decided, claimed.rules)
         self.gates = HostGates(*given) if claimed.case is None else StandIn(claimed.case, *given)
         self.journal = PostgresJournal(
@@ -162,17 +169,25 @@ class Turn:
         if claimed.cap is not None:
             purse = Purse(self._means.database, claimed.run, claimed.token, claimed.cap).reserve
         deeds = RunLedger(self._means.database, claimed.run, claimed.token, claimed.first or claimed.run.id)
-        means = (self._means.clients, self._means.breakers, claimed.run.tenant_id, purse, claimed.tools, deeds)
+        tenant_id = claimed.run.tenant_id
+        lists = functools.partial(self._means.prices.of, tenant_id)
+        means = (self._means.clients, self._means.breakers, tenant_id, purse, claimed.tools, deeds, lists)
         lent = lending.Lent(body, claimed.keys, *means)
         if claimed.case is not None:
             lent = Rehearsal(claimed.case, body, claimed.keys, *means)
         self._lent = lent
         try:
-            return await run_team(run, body=body, task=claimed.task, environment=lent, emit=self._watcher.message)
+            told = self._watcher.message
+            # By the turn's clock: a try must lie within its step, whatever this machine takes the time to be.
+            pace = Pace(clock=claimed.clock)
+            return await run_team(run, body=body, task=claimed.task, environment=lent, emit=told, pace=pace)
         except (ValueError, KeyError, TypeError, ImportError) as error:
             if self.journal.steps:
                 raise  # the team had begun: the engine says what went wrong
             await run.stop("invalid_input", f"The team cannot be built: {type(error).__name__}: {error}")
+
+    def _went_live(self) -> None:
+        self._resumed = self._claimed.clock.worked
 
     def _time_out(self) -> None:
         self._timed_out = True
@@ -203,7 +218,7 @@ class Turn:
             self.token,
             self.gates.wake_seen,
             outcome,
-            replace(totals.of(self.journal.steps.values()), worked_s=clock.worked),
+            self._totals(),
             clock(),
             broken_off,
         )
@@ -211,12 +226,20 @@ class Turn:
         if not ended:
             log.info("run %s was taken over, or ended by a person", self.run_id)
 
+    def _totals(self) -> totals.Totals:
+        worked = self._claimed.clock.worked
+        resumed = 0.0
+        if self._claimed.steps:  # without a record there was nothing to come back to
+            resumed = worked if self._resumed is None else self._resumed
+        return replace(totals.of(self.journal.steps.values()), worked_s=worked, resumed_s=resumed)
+
 
 async def claim(means: Means, run_id: str) -> Turn | None:
     """Claim a run; None when it is not there to be claimed: somebody has it, it waits, or it is over."""
     claimed = await means.database.run(_claim, run_id, means.name)
     if claimed is None:
         return None
+    means.prices.seen(claimed.run.tenant_id, claimed.prices)
     hit("after_claim")
     return Turn(means, claimed)
 
@@ -241,13 +264,14 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
                 claimed.case = smoke.case_for(run.smoke_test_id, run.smoke_case)
         except (crypto.SealError, ValueError, LookupError) as error:
             claimed.fault = f"What the run was given cannot be read: {type(error).__name__}: {error}"
-        claimed.told, current, cap, left, off, number = _about(run)
+        claimed.told, current, cap, left, off, number, listed = _about(run)
         claimed.tools = registry.pinned(run.tenant_id, tools(run.revision_id), off)
         claimed.cap = None if cap is None else Decimal(str(cap))
         if left:
             spending.charge(run.id, claim.token)
         claimed.today = today(run, current)
         claimed.rules = rule_sets.numbered(run.tenant_id, number)
+        claimed.prices = prices.numbered(run.tenant_id, listed)
         # With the claim, because the decision that woke the run is what a resume looks for next.
         waiting = [(step.scope, step.n) for step in claimed.steps if step.settled is None]
         claimed.decided = {**approvals.decided(run.id, waiting)}
@@ -255,22 +279,23 @@ def _claim(run_id: str, owner: str) -> Claimed | None:
         return claimed
 
 
-def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool, int | None]:
+def _about(run: Run) -> tuple[int, UUID | None, Any, bool, bool, int | None, int | None]:
     """How many of its messages the feed has told, as the last index; the revision that new runs would take; what the
-    tenant may spend a day; whether an earlier worker left money put aside; whether the tenant has revoked tools; and the
-    number of its own rules."""
+    tenant may spend a day; whether an earlier worker left money put aside; whether the tenant has revoked tools; the
+    number of its own rules; and that of its own prices."""
     with prepared.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(MAX(index), -1), (SELECT current_id FROM workflows_workflow WHERE id = %s),"
             " (SELECT limits ->> 'max_cost_per_day' FROM tenants_tenantlimits WHERE tenant_id = %s),"
             " EXISTS (SELECT 1 FROM runs_reservation WHERE run_id = %s),"
             " EXISTS (SELECT 1 FROM workflows_tool WHERE tenant_id = %s AND revoked_at IS NOT NULL),"
-            " (SELECT MAX(number) FROM approvals_ruleset WHERE tenant_id = %s)"
+            " (SELECT MAX(number) FROM approvals_ruleset WHERE tenant_id = %s),"
+            " (SELECT MAX(number) FROM workflows_pricelist WHERE tenant_id = %s)"
             " FROM runs_feedevent WHERE topic = %s AND kind = 'message'",
-            [run.workflow_id, run.tenant_id, run.id, run.tenant_id, run.tenant_id, feed.run_topic(run.id)],
+            [run.workflow_id, run.tenant_id, run.id, *[run.tenant_id] * 3, feed.run_topic(run.id)],
         )
-        told, current, cap, left, off, number = cursor.fetchone()
-        return told, current, cap, left, off, number
+        told, current, cap, left, off, number, listed = cursor.fetchone()
+        return told, current, cap, left, off, number, listed
 
 
 def _write_outcome(

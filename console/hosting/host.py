@@ -21,6 +21,7 @@ from console.hosting import advancing
 from console.hosting.advancing import Means, Turn
 from console.hosting.database import Database
 from console.hosting.leases import LeaseKeeper
+from console.hosting.pricing import PriceLists
 from console.hosting.stalls import StallWatch
 from console.hosting.watching import Ephemerals
 from console.runs import actions
@@ -50,7 +51,8 @@ class Host:
         self._writer = Writer()
         self._ephemerals = Ephemerals()
         self._clients = Clients()
-        self._means = Means(name, self.database, self._writer, self._clients, Breakers(), self._ephemerals.send)
+        lists = PriceLists(self.database)
+        self._means = Means(name, self.database, self._writer, self._clients, Breakers(), self._ephemerals.send, lists)
         self._live: dict[UUID, Turn] = {}
         self._busy: set[str] = set()  # claimed here, or on the way to it
         self._again: dict[str, bool] = {}  # asked for while busy

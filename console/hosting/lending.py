@@ -7,23 +7,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
-from genai_prices import Usage, calc_price
 
 from console import prepared
 from console.agents.breakers import Breaker, Breakers
 from console.agents.clients import ChatCompletionClient, Clients
 from console.agents.deeds import Ledger
-from console.agents.room import Reservation, Route
+from console.agents.room import Prices, Reservation, Route
 from console.agents.tools import ToolSpec
 from console.tenants import crypto
 from console.tenants.models import Credential
 from console.workflows import catalogue, egress
+from console.workflows.prices import NO_LIST
 from console.workflows.registry import Registry
 
 USED_EVERY = timedelta(minutes=1)  # last_used_at is no log: one write a minute
@@ -92,6 +91,7 @@ class Lent:
         reserve: Callable[[Decimal], Awaitable[Reservation]] | None = None,
         tools: Registry | None = None,
         ledger: Ledger | None = None,
+        prices: Callable[[], Awaitable[Prices]] | None = None,
     ) -> None:
         self.ledger = ledger
         self.broken_off_cost = Decimal(0)  # of calls that nothing is recorded of
@@ -103,6 +103,7 @@ class Lent:
         self._breakers = breakers or Breakers()
         self._tenant = str(tenant_id)
         self._reserve = reserve
+        self._prices = prices
 
     @property
     def ways(self) -> int:
@@ -153,9 +154,9 @@ class Lent:
         """Remember it for the run: see Turn."""
         self.broken_off_cost += cost
 
-    def price(self, model: str, usage: Mapping[str, int]) -> str | None:
-        """US dollars for a call, or None when nobody knows the model's price."""
-        return price(model, usage.get("input_tokens", 0), usage.get("output_tokens", 0))
+    async def prices(self) -> Prices:
+        """The tenant's, and those of genai-prices where it has none."""
+        return NO_LIST if self._prices is None else await self._prices()
 
 
 class Free:
@@ -165,16 +166,6 @@ class Free:
 
     def settle(self, cost: Decimal) -> None:
         """Nothing to settle."""
-
-
-@lru_cache(maxsize=4096)
-def price(model: str, input_tokens: int, output_tokens: int) -> str | None:
-    """US dollars as a decimal string by genai-prices' offline data; None for a model that it does not know."""
-    try:
-        found = calc_price(Usage(input_tokens=input_tokens, output_tokens=output_tokens), model_ref=model)
-    except LookupError:
-        return None
-    return format(Decimal(found.total_price).quantize(Decimal("0.000001")), "f")
 
 
 def _names(body: Mapping[str, Any]) -> dict[str, str]:

@@ -389,7 +389,10 @@ GOT_SOMEWHERE = """EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = runs_run.i
 _STILL_LOST = f"CASE WHEN lost_leases = 0 OR {GOT_SOMEWHERE} THEN 0 ELSE lost_leases END"
 _LET_GO = f"active_s = active_s + {_WORKED}, leased_at = NULL, lease_until = NULL, lease_owner = '', lost_leases = 0"
 _PARK = _LET_GO.replace("lost_leases = 0", f"lost_leases = {_STILL_LOST}")
-_TOTALS = ", input_tokens = %s, output_tokens = %s, cost = %s, unpriced_steps = %s, model_s = %s, tool_s = %s"
+_TOTALS = (
+    ", input_tokens = %s, output_tokens = %s, cost = %s, unpriced_steps = %s, model_s = %s, tool_s = %s,"
+    " resume_s = resume_s + %s"
+)
 
 
 def _update(
@@ -410,6 +413,7 @@ def _update(
             totals.unpriced_steps,
             totals.model_s,
             totals.tool_s,
+            totals.resumed_s,
         ]
         if totals.worked_s is not None:  # its own count: the database's clock may have been set meanwhile
             before, found, after = assignments.partition(_WORKED)

@@ -65,6 +65,7 @@ def status_payload(run: Run) -> dict[str, Any]:
         "queue_s": round(run.queue_s, 3),
         "model_s": round(run.model_s, 3),
         "tool_s": round(run.tool_s, 3),
+        "resume_s": round(run.resume_s, 3),
         "waiting_s": round(run.waiting_s, 3),
         "waiting_since": run.waiting_since.isoformat() if run.waiting_since else None,
         "started_at": run.started_at.isoformat() if run.started_at else None,

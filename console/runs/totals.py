@@ -21,6 +21,7 @@ class Totals:
     model_s: float = 0.0
     tool_s: float = 0.0
     worked_s: float | None = None  # of this turn, as its worker counted; None: by the database's clock
+    resumed_s: float = 0.0  # of this turn, until the record was handed back; nothing where there was none
 
 
 def of(steps: Iterable[Step]) -> Totals:
@@ -37,14 +38,25 @@ def of(steps: Iterable[Step]) -> Totals:
         tokens_out += int(usage.get("output_tokens") or usage.get("completion_tokens") or 0)
         if step.cost is not None:
             cost += Decimal(step.cost)
-        elif step.kind == Kind.MODEL and step.status in (Status.DONE, Status.FAILED) and step.usage:
-            unpriced += 1
+        unpriced += is_unpriced(step)
         if step.ended_at is not None:
             if step.kind == Kind.MODEL:
                 models.append((step.started_at, step.ended_at))
             elif step.kind == Kind.TOOL:
                 tools.append((step.started_at, step.ended_at))
     return Totals(tokens_in, tokens_out, cost, unpriced, _covered(models), _covered(tools))
+
+
+def is_unpriced(step: Step) -> bool:
+    """Whether a model's answer has cost something that nobody knows: ``cost`` is then of the tries before it, or None."""
+    if step.kind != Kind.MODEL or step.status not in (Status.DONE, Status.FAILED) or not step.usage:
+        return False
+    if step.cost is None or step.usage.get("missing"):
+        return True
+    # A fallback without a price, after tries that had one.
+    tries = step.attempts
+    last = tries[-1] if tries else {}
+    return last.get("cause", "") is None and "cost" not in last and any("cost" in tried for tried in tries)
 
 
 def _covered(spans: list[tuple[datetime, datetime]]) -> float:

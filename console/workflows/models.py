@@ -250,3 +250,21 @@ class BehaviourContract(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+
+class PriceList(models.Model):
+    """A version of what models cost a tenant, before anybody else's list; see prices.py. Written once; the newest holds."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    number = models.PositiveIntegerField()
+    prices = models.JSONField()  # [{"model", "input", "output", "cached"}], checked; see price_actions.py
+    author_name = models.CharField(max_length=200)
+    reason = models.CharField(max_length=500, blank=True, default="")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "number"], name="price_list_number")]
+
+    def __str__(self) -> str:
+        return f"prices {self.number}"

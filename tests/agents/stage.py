@@ -15,7 +15,7 @@ from autogen_core.models import ChatCompletionClient, CreateResult, ModelInfo, R
 
 from console.agents.breakers import Breaker, Breakers
 from console.agents.documents import normalise
-from console.agents.room import Pace, Route
+from console.agents.room import Pace, Price, Route
 from console.agents.team import run_team
 from console.agents.tools import ToolSpec
 from console.durable.engine import Handle, advance
@@ -91,6 +91,17 @@ class Unlimited:
     def settle(self, cost: Decimal) -> None: ...
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """What a call of a model costs, whatever it uses."""
+
+    costs: Mapping[str, str]
+
+    def of(self, model: str, usage: Mapping[str, Any]) -> Price | None:
+        cost = self.costs.get(model)
+        return None if cost is None or usage.get("missing") else Price(cost, "the world")
+
+
 @dataclass
 class World:
     """What outlives a worker: the journal, the requests, the ledger of what tools did, and a clock."""
@@ -105,7 +116,7 @@ class World:
     ticks: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)
     chunks: list[tuple[str, int, int, str]] = field(default_factory=list)
-    prices: Mapping[str, str] = field(default_factory=dict)
+    costs: Mapping[str, str] = field(default_factory=dict)
     slept: list[float] = field(default_factory=list)
     revision: dict[str, Any] | None = None
     lost_money: Decimal = Decimal(0)
@@ -140,8 +151,8 @@ class World:
     def broken_off(self, cost: Decimal) -> None:
         self.lost_money += cost
 
-    def price(self, model: str, usage: Mapping[str, int]) -> str | None:
-        return self.prices.get(model)
+    async def prices(self) -> Fixed:
+        return Fixed(self.costs)
 
     # Observer
 

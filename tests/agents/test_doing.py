@@ -174,7 +174,7 @@ def test_a_thousand_calls_in_one_answer_are_a_loop() -> None:
     calls = [("pay", {"order": str(number)}) for number in range(1000)]
     world = desk(Till(), Safety.NEITHER)
     world.models["clerk"] = Script(lambda messages: calls)
-    world.prices = {"gpt-4o-mini": "0.25"}
+    world.costs = {"gpt-4o-mini": "0.25"}
     outcome = world.go()
     assert isinstance(outcome, Stopped) and outcome.reason == "repetition" and "1000 tool calls" in outcome.detail
     [asked] = world.store.snapshot()

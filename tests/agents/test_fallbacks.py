@@ -54,7 +54,7 @@ def chain(error: Exception, times: int = 10**6, second: Script | None = None) ->
         "first": Failing(error, times),
         "second": second or Script(lambda messages: "Said by the second. TERMINATE"),
     }
-    return Chain(models, never(document), prices={"gpt-4o-mini": "0.001", "gpt-4o": "0.01"})
+    return Chain(models, never(document), costs={"gpt-4o-mini": "0.001", "gpt-4o": "0.01"})
 
 
 @pytest.mark.parametrize(("error", "tries"), [(CutShort("it broke off."), 2), (Nonsense("it is empty."), 1)])

@@ -146,7 +146,7 @@ COMPLETE = streamed(chunk("Hello. "), chunk("TERMINATE"), chunk(finish="stop"), 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_its_usage_and_its_cost(provider: Provider, stream: bool) -> None:
     world = online(provider, COMPLETE if stream else said(), stream=stream)
-    world.prices = {"house-1": "0.0021"}
+    world.costs = {"house-1": "0.0021"}
     assert world.finishes()["result"] == "Hello. TERMINATE"
     (step,) = world.store.snapshot()
     assert step.usage == {"input_tokens": 11, "output_tokens": 3} and step.cost == "0.0021"
@@ -273,7 +273,7 @@ def test_tokens_and_money_run_out(provider: Provider) -> None:
     assert world.go() == Stopped("budget", "28 of 20 tokens are used.")
     assert len(provider.seen) == 2
     world = online(provider, going_on, limits={"max_cost": "0.05"})
-    world.prices = {"house-1": "0.03"}
+    world.costs = {"house-1": "0.03"}
     assert world.go() == Stopped("budget", "0.06 of 0.05 US dollars are used.")
 
 
@@ -357,7 +357,7 @@ def test_a_connection_that_hangs_fails_long_before_the_call_would(
 ) -> None:
     monkeypatch.setattr("console.agents.clients.CONNECTING", 0.05)
     world = online(provider, said(), limits={"model_timeout": "PT1H"})
-    world.prices = {"house-1": "0.5"}
+    world.costs = {"house-1": "0.5"}
     with deaf() as url:
         provider.url = url
         outcome = world.go()
@@ -384,7 +384,7 @@ def test_what_was_broken_off_is_charged_at_what_it_was_reckoned(
 ) -> None:
     good = COMPLETE if stream else said()
     world = online(provider, answer, good, stream=stream, limits={"model_timeout": "PT0.3S"})
-    world.prices = {"house-1": "0.5"}
+    world.costs = {"house-1": "0.5"}
     assert isinstance(world.go(), Finished)
     [step] = world.store.snapshot()
     first, last = step.attempts
@@ -394,7 +394,7 @@ def test_what_was_broken_off_is_charged_at_what_it_was_reckoned(
 
 def test_an_answer_that_is_none_costs_what_it_says(provider: Provider) -> None:
     world = online(provider, said(""))
-    world.prices = {"house-1": "0.5"}
+    world.costs = {"house-1": "0.5"}
     world.go()
     [step] = world.store.snapshot()
     assert step.cost == "0.5" and step.attempts[0]["usage"] == {"input_tokens": 11, "output_tokens": 3}
@@ -409,7 +409,7 @@ def test_a_call_that_its_run_lets_go_of_is_charged_to_the_run() -> None:
 
     handle = Handle()
     world = World({"a": Slow(lambda messages: "")}, never(team("RoundRobinGroupChat", agent("a"))))
-    world.prices = {"gpt-4o-mini": "0.5"}
+    world.costs = {"gpt-4o-mini": "0.5"}
     world.handle = handle
     assert world.go() == Stopped("cancelled")
     assert world.lost_money == Decimal("0.5") and world.store.snapshot() == []

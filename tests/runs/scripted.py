@@ -29,7 +29,13 @@ def body_of(**script: Any) -> dict[str, Any]:
 
 
 async def team(
-    run: Run, *, body: dict[str, Any], task: Any, environment: Any, emit: Callable[[dict[str, Any]], None]
+    run: Run,
+    *,
+    body: dict[str, Any],
+    task: Any,
+    environment: Any,
+    emit: Callable[[dict[str, Any]], None],
+    pace: Any = None,
 ) -> Any:
     """Turns of one model call and one tool call each; the last words are the result."""
     script = body["team"]["script"]

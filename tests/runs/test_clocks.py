@@ -55,7 +55,7 @@ def _calm(monkeypatch: pytest.MonkeyPatch) -> None:
 def team(safety: Safety, between: Callable[[int], None] = lambda turn: None) -> Callable[..., Any]:
     """Two calls, each two minutes at most; the result is how long the run's own clock says they took, in seconds."""
 
-    async def main(run: EngineRun, *, body: Any, task: Any, environment: Any, emit: Any) -> Any:
+    async def main(run: EngineRun, *, body: Any, task: Any, environment: Any, emit: Any, pace: Any) -> Any:
         began = run.now()
         shown = {"arguments": {}, "safety": str(safety), "approval": "allow"}
         for turn in (1, 2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -100,9 +101,10 @@ def test_a_use_is_noted_once_a_minute(house: House) -> None:
 
 
 def test_an_unknown_model_is_unpriced_and_not_free() -> None:
-    lent = Lent({}, {}, Clients())
-    assert lent.price("gpt-4o-mini", {"input_tokens": 1000, "output_tokens": 100}) == "0.000210"
-    assert lent.price("nobody-knows-this", {"input_tokens": 1000, "output_tokens": 100}) is None
+    lent = asyncio.run(Lent({}, {}, Clients()).prices())
+    price = lent.of("gpt-4o-mini", {"input_tokens": 1000, "output_tokens": 100})
+    assert price is not None and price.cost == "0.000210" and price.by.startswith("genai-prices ")
+    assert lent.of("nobody-knows-this", {"input_tokens": 1000, "output_tokens": 100}) is None
 
 
 async def _call(arguments: dict[str, Any], key: str) -> str:

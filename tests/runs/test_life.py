@@ -110,7 +110,9 @@ class World:
 def team_of(world: World) -> Callable[..., Any]:
     """What a worker runs: each branch of the plan beside the others."""
 
-    async def team(run: EngineRun, *, body: Any, task: Any, environment: Any, emit: Callable[..., Any]) -> Any:
+    async def team(
+        run: EngineRun, *, body: Any, task: Any, environment: Any, emit: Callable[..., Any], pace: Any
+    ) -> Any:
         said = 0
 
         def say(source: str, content: str) -> None:

@@ -19,6 +19,7 @@ from console.durable.loop import Loop
 from console.hosting import advancing
 from console.hosting.advancing import Means, Turn
 from console.hosting.database import Database
+from console.hosting.pricing import PriceLists
 from console.runs.models import Run
 from console.runs.writer import Writer
 from console.tenants.scopes import system_scope
@@ -35,7 +36,9 @@ class Worker:
         self.database = Database(2)
         self._writer = Writer()
         self._clients = Clients()
-        self._means = Means(name, self.database, self._writer, self._clients, Breakers(), lambda *_: None)
+        self._means = Means(
+            name, self.database, self._writer, self._clients, Breakers(), lambda *_: None, PriceLists(self.database)
+        )
         self._runner = asyncio.Runner(loop_factory=Loop)
         self.turn: Turn | None = None  # the one that is being taken
 
