@@ -35,6 +35,7 @@ from console.runs import actions as run_actions
 from console.runs import topics
 from console.runs.api import router as runs
 from console.runs.forks_api import router as forks
+from console.runs.prices_api import router as prices
 from console.runs.smoke_api import router as smoke_tests
 from console.tenants import actions as tenant_actions
 from console.tenants.absences_api import router as absences
@@ -162,6 +163,7 @@ for each in (
     people,
     absences,
     telemetry,
+    prices,
 ):
     api.add_router("", each)
 

@@ -12,7 +12,7 @@ from console.api import api
 from console.health import healthz, readyz
 from console.operations import pages as operations_pages
 from console.platform import pages as platform_pages
-from console.runs import fork_pages, limit_pages, preview_pages, reason_pages, smoke_pages, topic_pages
+from console.runs import fork_pages, limit_pages, preview_pages, price_pages, reason_pages, smoke_pages, topic_pages
 from console.runs import pages as run_lists
 from console.tenants import pages as tenant_pages
 from console.tenants import people_pages
@@ -86,6 +86,7 @@ urlpatterns = [
     path("groups/<slug:name>/", people_pages.group, name="group"),
     path("limits/", limit_pages.limit_form, name="limits"),
     path("limits/<slug:slug>/", limit_pages.limit_form, name="workflow-limits"),
+    path("prices/", price_pages.price_list, name="prices"),
     path("standing/", hand_pages.standing, name="standing"),
     path("standing/<uuid:standing_id>/", hand_pages.uses, name="standing-uses"),
     path("hours/", hand_pages.hours, name="hours"),

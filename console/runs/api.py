@@ -96,12 +96,14 @@ class UsageOut(Schema):
 
 
 class TimingsOut(Schema):
-    """Seconds: waiting for a worker, in models, in tools, for a person."""
+    """Seconds: waiting for a worker, in models, in tools, for a person, and until workers that took the run up again had
+    handed its record back."""
 
     queue_s: float
     model_s: float
     tool_s: float
     waiting_s: float
+    resume_s: float
 
 
 class HeardOut(Schema):
@@ -189,7 +191,13 @@ class MessagesOut(Schema):
 
 
 class StepOut(Schema):
-    """``index`` counts the effects of a scope; ``seq`` orders all steps of the run."""
+    """``index`` counts the effects of a scope; ``seq`` orders all steps of the run.
+
+    ``usage`` of a model call: input_tokens (of them cached_tokens) and output_tokens (of them reasoning_tokens), as its
+    provider told them; with ``missing`` where it did not, or said what cannot be, and ``reckoned``, what limits count
+    instead. ``cost`` is by the prices that ``priced_by`` names; null where nobody knows it. ``first_token_at`` is when
+    the first words came, where the answer was streamed.
+    """
 
     scope: str
     index: int
@@ -206,8 +214,10 @@ class StepOut(Schema):
     attempts: list[Json]
     usage: Json = None
     cost: str | None
+    priced_by: str
     inherited: bool
     started_at: datetime
+    first_token_at: datetime | None
     ended_at: datetime | None
 
 
@@ -343,6 +353,7 @@ def run_out(run: Run) -> dict[str, Json]:
             "model_s": round(run.model_s, 3),
             "tool_s": round(run.tool_s, 3),
             "waiting_s": round(waiting, 3),
+            "resume_s": round(run.resume_s, 3),
         },
         "topic_source": run.topic_source,
         "metadata": run.metadata,
@@ -376,8 +387,10 @@ def step_out(step: Recorded, full_request: Json) -> dict[str, Json]:
         "attempts": list(step.attempts),
         "usage": step.usage,
         "cost": step.cost,
+        "priced_by": step.priced_by,
         "inherited": step.inherited,
         "started_at": step.started_at,
+        "first_token_at": step.first_token_at,
         "ended_at": step.ended_at,
     }
 

@@ -71,6 +71,8 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("put", "routing", {"admin"}, {"queue": "northwind"}),
     ("get", "limits", ALL, None),
     ("put", "limits", {"admin"}, {"max_turns": 9}),
+    ("get", "prices", ALL, None),
+    ("put", "prices", {"admin"}, {"prices": [{"model": "m*", "input": 1, "output": 2}]}),
     ("get", "workflows/refund-desk/limits", ALL, None),
     ("put", "workflows/refund-desk/limits", {"admin"}, {"max_turns": 9}),
     ("get", "workflows/refund-desk/revisions", ALL, None),

@@ -59,6 +59,37 @@ def took(step: Any) -> float | None:
 
 
 @register.filter
+def first_words(step: Any) -> float | None:
+    """Seconds from a step's beginning to its first streamed words; of a step that was tried again, from that try's."""
+    began, first = moment(_of(step, "started_at")), moment(_of(step, "first_token_at"))
+    made = _of(step, "attempts")
+    last = made[-1] if isinstance(made, list) and made and isinstance(made[-1], dict) else {}
+    began = moment(last.get("started_at") or "") or began
+    return max((first - began).total_seconds(), 0.0) if began and first else None
+
+
+@register.filter
+def usage_words(step: Any) -> str:
+    """``812 asked (640 cached), 58 answered (12 reasoning)``; or that nobody said, and what is reckoned instead."""
+    used = _of(step, "usage")
+    if not isinstance(used, dict):
+        return ""
+    if used.get("missing"):
+        said = "its provider did not say" if used["missing"] == "absent" else "its provider said what cannot be"
+        reckoned = used.get("reckoned") or {}
+        return f"{said}; limits count {_asked_and_answered(reckoned)}, as reckoned" if reckoned else said
+    return _asked_and_answered(used)
+
+
+def _asked_and_answered(used: dict[str, Any]) -> str:
+    cached, thought = used.get("cached_tokens"), used.get("reasoning_tokens")
+    asked = f"{int(used.get('input_tokens') or 0):,} asked" + (f" ({cached:,} cached)" if cached else "")
+    return f"{asked}, {int(used.get('output_tokens') or 0):,} answered" + (
+        f" ({thought:,} reasoning)" if thought else ""
+    )
+
+
+@register.filter
 def component(scope: str) -> str:
     """The agent in a scope such as ``payer/model``."""
     return str(scope).split("#", 1)[0].split("/", 1)[0]

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0009_stopping"),
+        ("runs", "0011_run_ended"),
     ]
 
     operations = [
