@@ -250,7 +250,7 @@ def test_a_list_made_while_a_run_is_parked_holds_when_it_goes_on(
     put(house, entry("gpt-4o-mini", 0, 0, 10_000))
     reviewer = join(house.tenant)
     with tenant_scope(house.tenant):
-        approvals.decide(reviewer, ApprovalRequest.objects.get(run=run), "approve")
+        approvals.decide(reviewer, ApprovalRequest.objects.get(run=run).pk, "approve")
     assert worker.advance(run.id)
     after = models_of(house, run)
     assert [(each.cost, each.priced_by) for each in after[: len(before)]] == [(b.cost, b.priced_by) for b in before]
