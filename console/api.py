@@ -41,6 +41,7 @@ from console.tenants import actions as tenant_actions
 from console.tenants.absences_api import router as absences
 from console.tenants.access import Actor
 from console.tenants.api import router as tenants
+from console.tenants.display_api import router as displays
 from console.tenants.groups_api import router as people
 from console.tenants.problems import problem
 from console.workflows import actions as workflow_actions
@@ -164,6 +165,7 @@ for each in (
     absences,
     telemetry,
     prices,
+    displays,
 ):
     api.add_router("", each)
 

@@ -222,6 +222,17 @@ class TenantLimits(models.Model):
     updated_by = models.CharField(max_length=200, default="")  # a name, by value
 
 
+class TenantDisplay(models.Model):
+    """To whom the contents of runs are shown, and what is blotted out of them; see display.py. No row: everything to all."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    shown_to = models.CharField(max_length=12)  # everyone, reviewers, admins
+    masks = models.JSONField(default=list)  # email, card, iban
+    patterns = models.JSONField(default=list)  # [{"name", "pattern"}]
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.CharField(max_length=200, default="")  # a name, by value
+
+
 class IdempotencyRecord(models.Model):
     """The answer to one writing API call, by the caller's Idempotency-Key; see console/idempotency.py."""
 

@@ -104,6 +104,8 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("put", "tools/send_sms", {"admin"}, {**SMS, "risk": "low"}),
     ("post", "tools/send_sms/revoke", {"admin"}, None),
     ("post", "tools/send_sms/reinstate", {"admin"}, None),
+    ("get", "display", ALL, None),
+    ("put", "display", {"admin"}, {"shown_to": "reviewers", "masks": ["email"]}),
     ("get", "credentials", {"admin"}, None),
     ("get", "credentials/default", {"admin"}, None),
     ("put", "credentials/default", {"admin"}, {"provider": "openai", "api_key": "sk-new"}),
