@@ -17,7 +17,7 @@ from approvals.models import ApprovalRequest, Calendar, StandingApproval
 from console import paging
 from console.runs.api import HeardOut, RunOut, clean, run_in_full
 from console.runs.models import Run
-from console.tenants import access, groups
+from console.tenants import access, display, groups
 from console.tenants.access import actor_of
 
 Json = Any
@@ -363,4 +363,4 @@ def put_calendar(request: HttpRequest, body: CalendarIn) -> Any:
 @router.post("/runs/{run_id}/cancel", response=RunOut, summary="End a run", tags=["runs"])
 def cancel_run(request: HttpRequest, run_id: str) -> Any:
     actor = actor_of(request)
-    return run_in_full(actions.cancel_run(actor, access.get(_RUN, actor, pk=run_id)))
+    return run_in_full(actions.cancel_run(actor, access.get(_RUN, actor, pk=run_id)), display.of(actor))

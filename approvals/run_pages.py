@@ -15,12 +15,14 @@ from approvals import actions, listing
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest
 from console.durable import SCHEMA_VERSION
-from console.runs import effects, forks, retries, waterfall
+from console.runs import effects, figures, forks, moment_pages, retries, step_pages, waterfall
 from console.runs.actions import Refused, status_payload
 from console.runs.feed import run_topic
 from console.runs.models import TERMINAL, FeedEvent, FeedTopic, Run, Step
-from console.tenants import access, crypto
+from console.templatetags.sayso import KIND_WORDS
+from console.tenants import access, crypto, display
 from console.tenants.access import Actor, actor_of
+from console.tenants.display import HIDDEN, Display
 from console.workflows.reasons import ABOUT, StopReason
 
 _RUN = Run.objects.select_related("workflow__current", "revision")
@@ -31,35 +33,38 @@ AGAIN = 50  # retries and forks of a run that its page lists
 
 @require_safe
 def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """A run, live."""
+    """A run, live; with ``?at=N`` as it stood when its journal had N entries, with ``?step=N`` opened at a step."""
     actor = actor_of(request)
     row = access.get(_RUN, actor, pk=run_id)
-    steps = list(access.all(Step, actor).filter(run=row).order_by("seq"))
+    shown = display.of(actor)
+    row.title = shown.title(row.title)
+    if "at" in request.GET:
+        return moment_pages.moment(request, actor, row, shown)
+    step = step_pages.of(actor, row, number, shown) if (number := _number(request.GET.get("step"))) else None
     asked = list(_requests(actor, row))
-    after = int(after) if (after := request.GET.get("steps", "")).isdecimal() and len(after) < 9 else 0
-    page = [step for step in steps if step.seq > after]
     context = {
         "section": "runs",
         "run": row,
+        "display": shown,
         "status": status_payload(row),
-        "problem": request.GET.get("refused", "")[:500],
+        "problem": request.GET.get("refused", "")[:500] or ("" if step or not number else "There is no such step."),
         "about": ABOUT[StopReason(row.stop_reason)] if row.stop_reason in set(StopReason) else None,
-        "steps": page[:STEPS],
-        "more_steps": f"?steps={page[STEPS - 1].seq}#journal" if len(page) > STEPS else "",
-        "requests": listing.items(asked),
+        **_journal(actor, row, _number(request.GET.get("steps"))),
+        "requests": [{**item, "title": _request_title(item, shown)} for item in listing.items(asked)],
         "too_new": row.status == "queued" and row.journal_version > SCHEMA_VERSION,
-        **_done_to_the_world(row, steps),
-        "retries": _retries(steps),
-        "fall": waterfall.chart(
-            steps, row.started_at or row.created_at, row.ended_at or timezone.now(), waterfall.decided_by(asked)
-        ),
-        "input": crypto.unseal_json(row.tenant_id, "run.input", bytes(row.sealed_input)),
-        "result": crypto.unseal_json(row.tenant_id, "run.result", bytes(row.sealed_result))
+        **_done_to_the_world(row, shown),
+        "retries": figures.retries(row.pk),
+        **_fall(actor, row, asked, request.GET.get("window", ""), number),
+        "opened": step,
+        "open_step": number if step else 0,
+        "input": shown.of(crypto.unseal_json(row.tenant_id, "run.input", bytes(row.sealed_input))),
+        "result": shown.of(crypto.unseal_json(row.tenant_id, "run.result", bytes(row.sealed_result)))
         if row.sealed_result
         else None,
-        "before": forks.diverged_at(row, steps),
+        "before": _diverged_at(actor, row),
         "again": _again(actor, row),
-        **_feed(actor, row, request.GET.get("messages") == "all"),
+        "beside": _beside(actor, row),
+        **_feed(actor, row, request.GET.get("messages") == "all", shown),
         **_buttons(actor, row),
     }
     return render(request, "runs/detail.html", context)
@@ -82,19 +87,73 @@ def _again(actor: Actor, row: Run) -> list[Run]:
     return list(rows.only("status", "stop_reason", "retry_of", "fork_of", "forked_at", "fork_edited")[:AGAIN])
 
 
-def _fall(row: Run, steps: list[Step], asked: list[ApprovalRequest]) -> waterfall.Chart:
-    """Where the time went; what a run that is over left open ends with it."""
-    until = row.ended_at or timezone.now()
-    return waterfall.chart(steps, row.started_at or row.created_at, until, waterfall.decided_by(asked))
+def _beside(actor: Actor, row: Run) -> list[tuple[str, UUID]]:
+    """Runs that this one may be compared with: what it was made of, and the last that went well before it."""
+    found = [("the run it is a retry of", row.retry_of_id), ("the run it was forked from", row.fork_of_id)]
+    rows = access.all(Run, actor).filter(workflow=row.workflow_id, status="completed", smoke_test=None)
+    before = rows.filter(created_at__lt=row.created_at).order_by("-created_at", "-id").values_list("pk", flat=True)
+    found.append(("the last completed run before it", before.first()))
+    return [(words, key) for words, key in found if key is not None]
 
 
-def _done_to_the_world(row: Run, steps: list[Step]) -> dict[str, Any]:
+def _number(text: str | None) -> int:
+    """A number of an address; 0 where there is none, or nonsense."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 9 else 0
+
+
+def _journal(actor: Actor, row: Run, after: int) -> dict[str, Any]:
+    """A page of the journal."""
+    steps = list(access.all(Step, actor).filter(run=row, seq__gt=after).order_by("seq")[: STEPS + 1])
+    more = f"?steps={steps[STEPS - 1].seq}#journal" if len(steps) > STEPS else ""
+    return {"steps": steps[:STEPS], "more_steps": more}
+
+
+def _fall(actor: Actor, row: Run, asked: list[ApprovalRequest], wanted: str, step: int) -> dict[str, Any]:
+    """Where the time went, one window of the journal; what a run that is over left open ends with it.
+
+    Of a run that goes on it is the last window, else the first, unless one is asked for, or the one with a step.
+    """
+    every, extent = access.all(Step, actor).filter(run=row), figures.extent(row.pk)
+    last = max(extent.steps - 1, 0) // waterfall.WINDOW
+    at = last if row.ended_at is None else 0
+    if step:
+        at = every.filter(seq__lt=step).count() // waterfall.WINDOW
+    at = min(_number(wanted) if wanted.isdecimal() else at, last)
+    first = at * waterfall.WINDOW
+    steps = list(every.order_by("seq")[first : first + waterfall.WINDOW])
+    began, until = row.started_at or row.created_at, row.ended_at or timezone.now()
+    sums, names = figures.by_agent(row.pk), waterfall.decided_by(asked)
+    window = {
+        "pages": last > 0, "first": first + 1, "last": first + len(steps), "many": extent.steps,
+        "before": at - 1 if at > 0 else None, "after": at + 1 if at < last else None,
+    }  # fmt: skip
+    queued = row.created_at if at == 0 and row.started_at else None
+    return {
+        "fall": waterfall.chart(steps, began, until, names, sums, queued),
+        "window": window,
+        "entries": extent.entries,
+    }
+
+
+def _diverged_at(actor: Actor, row: Run) -> int | None:
+    if row.stop_reason != StopReason.DIVERGENCE:
+        return None
+    steps = access.all(Step, actor).filter(run=row).only("scope", "n", "seq").order_by("seq")
+    return forks.diverged_at(row, steps)
+
+
+def _request_title(item: dict[str, Any], shown: Display) -> str:
+    """What a request is about; its card, a click away, shows it in full to whoever may decide it."""
+    return shown.title(item["title"]) if shown.shown else f"{KIND_WORDS.get(item['kind'], item['kind'])}: {HIDDEN}"
+
+
+def _done_to_the_world(row: Run, shown: Display) -> dict[str, Any]:
     """Of a run that is over: the effects it had, may have had, and did not have."""
     if row.ended_at is None:
         return {}
-    found = effects.account(row, steps, over=True)
+    found = effects.account(row, effects.rows(row), over=True)
     lists = [("maybe", found.maybe), ("done", found.done), ("failed", found.failed), ("not_done", found.not_done)]
-    effects.open_up(row, [effect for _, each in lists for effect in each[: effects.SHOWN]])
+    effects.open_up(row, [effect for _, each in lists for effect in each[: effects.SHOWN]], shown)
     return {"account": found, "account_lists": lists}
 
 
@@ -103,7 +162,7 @@ def _requests(actor: Actor, row: Run) -> Any:
     return rows.defer("sealed_request", "sealed_decision").order_by("created_at", "id")
 
 
-def _feed(actor: Actor, row: Run, everything: bool) -> dict[str, Any]:
+def _feed(actor: Actor, row: Run, everything: bool, display: Display) -> dict[str, Any]:
     """The last messages, oldest first, and the sequence number up to which the page is told.
 
     The number is read first: what comes in between is then sent again, which changes nothing on the page.
@@ -114,15 +173,10 @@ def _feed(actor: Actor, row: Run, everything: bool) -> dict[str, Any]:
     rows = list(events if everything else events[: MESSAGES + 1])
     earlier = not everything and len(rows) > MESSAGES
     shown = reversed(rows[:MESSAGES] if earlier else rows)
-    messages = [crypto.unseal_json(event.tenant_id, "feed", bytes(event.sealed)) for event in shown]
+    messages = [
+        step_pages.seen(crypto.unseal_json(event.tenant_id, "feed", bytes(event.sealed)), display) for event in shown
+    ]
     return {"messages": messages, "earlier": earlier, "seq": seq}
-
-
-def _retries(steps: list[Step]) -> dict[str, Any]:
-    """How many tries failed, and of the last one why."""
-    failed = [attempt for step in steps if isinstance(step.attempts, list) for attempt in step.attempts[:-1]]
-    cause = failed[-1].get("cause") if failed and isinstance(failed[-1], dict) else ""
-    return {"count": len(failed), "words": str(cause or "")[:60]}
 
 
 def _buttons(actor: Actor, row: Run) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 from django.views.generic import RedirectView
 
-from approvals import hand_pages, rule_pages, run_pages
+from approvals import compare_pages, hand_pages, rule_pages, run_pages
 from approvals import pages as queue_pages
 from approvals.notices import pages as notice_pages
 from console import outage
@@ -12,10 +12,11 @@ from console.api import api
 from console.health import healthz, readyz
 from console.operations import pages as operations_pages
 from console.platform import pages as platform_pages
-from console.runs import fork_pages, limit_pages, preview_pages, price_pages, reason_pages, smoke_pages, topic_pages
+from console.runs import fork_pages, limit_pages, preview_pages, price_pages, reason_pages
+from console.runs import smoke_pages, step_pages, topic_pages
 from console.runs import pages as run_lists
+from console.tenants import display_pages, people_pages
 from console.tenants import pages as tenant_pages
-from console.tenants import people_pages
 from console.workflows import contract_pages, import_pages, oversight_pages, revision_pages, tool_pages
 from console.workflows import pages as workflow_pages
 from telemetry import pages as insight_pages
@@ -51,12 +52,14 @@ urlpatterns = [
     path("runs/reasons/", reason_pages.every, name="run-reasons"),
     path("runs/reasons/<slug:name>/", reason_pages.one, name="run-reason"),
     path("runs/reasons/<slug:name>/retry/", reason_pages.retry_all, name="run-reason-retry"),
+    path("runs/compare/", compare_pages.compare, name="run-compare"),
     path("runs/<uuid:run_id>/", run_pages.run, name="run"),
     path("runs/<uuid:run_id>/cancel/", run_pages.cancel, name="run-cancel"),
     path("runs/<uuid:run_id>/retry/", run_lists.retry, name="run-retry"),
     path("runs/<uuid:run_id>/fork/", fork_pages.fork, name="run-fork"),
     path("runs/<uuid:run_id>/keep/", smoke_pages.keep, name="run-keep"),
-    path("runs/<uuid:run_id>/steps/<small:seq>/", run_lists.step, name="run-step"),
+    path("runs/<uuid:run_id>/steps/<small:seq>/", step_pages.step, name="run-step"),
+    path("runs/<uuid:run_id>/messages/<small:index>/", step_pages.message, name="run-message"),
     path("events/", topic_pages.events, name="events"),
     path("events/new/", topic_pages.new, name="event-new"),
     path("events/<uuid:key>/", topic_pages.event, name="event"),
@@ -90,6 +93,7 @@ urlpatterns = [
     path("standing/", hand_pages.standing, name="standing"),
     path("standing/<uuid:standing_id>/", hand_pages.uses, name="standing-uses"),
     path("hours/", hand_pages.hours, name="hours"),
+    path("display/", display_pages.display_form, name="display"),
     path("routing/", limit_pages.queue_form, name="routing"),
     path("channels/", notice_pages.channels, name="channels"),
     path("channels/<str:name>/", notice_pages.channel, name="channel"),

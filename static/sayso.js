@@ -187,6 +187,7 @@
     else if (event.key === "o") done = opened() ? false : move(0);
     else if (event.key === "/") { $("#find").focus(); done = true; }
     else if (event.key === "?") { $("#keys").showModal(); done = true; }
+    else done = amongSteps(event) || throughRun(event);
     if (done) event.preventDefault();
   });
 
@@ -274,7 +275,7 @@
     watch();
     if (event.target.id === "card" || target.id === "card") announce($("#card"));
     const body = $("#step-dialog-body");
-    if (body && target === body) $("#step-dialog").showModal();
+    if (body && (target === body || body.contains(target) || event.target.id === "step-detail")) showStep();
   });
   document.addEventListener("htmx:beforeSwap", function (event) {
     // A refused decision is an answer too: 4xx pages that carry a card are shown.
@@ -283,6 +284,52 @@
     if (said) { event.detail.shouldSwap = true; event.detail.isError = false; }
   });
   document.addEventListener("htmx:historyRestore", function () { keepList(); follow(); });
+
+  // A step that is open is in the address (?step=4), so that it can be sent on, loaded again and gone back from.
+  function stepAddress(step) {
+    const address = new URL(location.href);
+    if (step) address.searchParams.set("step", step); else address.searchParams.delete("step");
+    if (step || address.hash === "#step-detail") address.hash = "";
+    return address;
+  }
+  function showStep() {
+    const dialog = $("#step-dialog"), detail = $("#step-dialog-body .step-detail");
+    if (!dialog.open) dialog.showModal();
+    const step = detail && dialog.hasAttribute("data-addressed") && detail.dataset.step;
+    if (!step || new URL(location.href).searchParams.get("step") === step) return;
+    history.pushState({ step: step }, "", stepAddress(step));
+  }
+  function hearSteps() {
+    const dialog = $("#step-dialog[data-addressed]");
+    if (!dialog) return;
+    if (dialog.dataset.open) showStep();
+    dialog.addEventListener("close", function () {
+      if (new URL(location.href).searchParams.has("step")) history.pushState(null, "", stepAddress(""));
+    });
+    window.addEventListener("popstate", function () {
+      const step = new URL(location.href).searchParams.get("step");
+      if (!step) { if (dialog.open) dialog.close(); return; }
+      htmx.ajax("GET", location.pathname + "steps/" + encodeURIComponent(step) + "/", { target: "#step-dialog-body" });
+    });
+  }
+
+  // In the waterfall the arrows go from step to step; stepping through a run, from entry to entry.
+  function amongSteps(event) {
+    const rows = $$(".falls a[data-step-link]"), at = rows.indexOf(document.activeElement);
+    if (at < 0) return false;
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
+    if (to === undefined || !rows[to]) return to !== undefined;
+    rows[to].focus();
+    rows[to].scrollIntoView({ block: "nearest" });
+    return true;
+  }
+  function throughRun(event) {
+    const move = { ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last" }[event.key];
+    const link = move && $('#moment a[data-move="' + move + '"]');
+    if (!move || !$("#moment")) return false;
+    if (link) link.click();
+    return true;
+  }
 
   // The first page of the runs moves while somebody looks at it, by asking again; not once more than it was unfolded.
   const ASK_AGAIN = 5000; // milliseconds
@@ -318,6 +365,7 @@
 
   $$("[data-script]").forEach(function (element) { element.hidden = false; });
   $$("[data-noscript]").forEach(function (element) { element.hidden = true; });
+  hearSteps();
   keepList();
   tellTimes();
   follow();

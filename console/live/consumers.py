@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from channels.exceptions import StopConsumer
 from django.db import connections
 
 from console.runs.models import Run
-from console.tenants import access, scopes, sockets
+from console.tenants import access, display, scopes, sockets
 from console.tenants.access import Actor
 from console.workflows.reasons import StopReason
 
@@ -23,8 +24,9 @@ from .facts import Filters, Unclear
 from .firehose import Watcher
 from .frames import hello
 from .hub import Hub
-from .rounds import FAILED, Rounds
-from .sockets import Socket
+from .rounds import AGAIN, FAILED, REVOKED, Rounds
+from .seen import Seen
+from .sockets import Send, Socket
 
 log = logging.getLogger("sayso.live")
 
@@ -56,7 +58,7 @@ class FeedConsumer(AsyncConsumer):
         # Read before the handshake is answered: who is told that they listen misses nothing from then on.
         after = int(after_text) if after_text else await self.hub.head(self.name, str(actor.tenant.id))
         await self.base_send({"type": "websocket.accept"})
-        self.socket = Socket(self.scope["sayso.send"], as_json=query.get("format", "") == "json")
+        self.socket = Socket(self._send_of(actor), as_json=query.get("format", "") == "json")
         if self.socket.as_json and not after_text:
             await self.base_send(hello(after))
         return after
@@ -68,6 +70,14 @@ class FeedConsumer(AsyncConsumer):
     def leave(self, socket: Socket) -> None:
         """Undo ``join``."""
         self.hub.leave(socket, self.name)
+
+    def changed(self, actor: Actor) -> bool:
+        """Whether the socket should be opened anew: what its listener may see is not what it was."""
+        return False
+
+    def seen_as(self) -> str:
+        """Under which setting of what is shown the socket was opened."""
+        return ""
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         parsed = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
@@ -109,13 +119,15 @@ class FeedConsumer(AsyncConsumer):
             self.leave(self.socket)
         raise StopConsumer
 
-    async def may_still(self) -> bool:
-        """Whether this socket's listener may still listen."""
+    async def ending(self) -> dict[str, Any] | None:
+        """What this socket is to be closed with, because its listener may not listen any more, or sees other things now."""
         try:
             still, _ = await self._in_thread(self._admit)
         except access.NotFound:
-            return False
-        return still is not None and still.tenant.id == self.tenant
+            return REVOKED
+        if still is None or still.tenant.id != self.tenant:
+            return REVOKED
+        return AGAIN if self.changed(still) else None
 
     async def _begin(self, actor: Actor, socket: Socket, after: int) -> None:
         """Join; from then on the hub writes, and the rounds look whether it may."""
@@ -130,7 +142,12 @@ class FeedConsumer(AsyncConsumer):
     def _who(self) -> Hashable:
         """What decides whether it may listen: the feed, and who says that they are whom."""
         headers = dict(self.scope.get("headers", ()))
-        return self.name, headers.get(b"authorization"), headers.get(b"cookie")
+        return self.name, headers.get(b"authorization"), headers.get(b"cookie"), self.seen_as()
+
+    def _send_of(self, actor: Actor) -> Send:
+        """What frames are written to."""
+        send: Send = self.scope["sayso.send"]
+        return send
 
     def _admit(self) -> tuple[Actor | None, str]:
         try:
@@ -168,7 +185,21 @@ class RunConsumer(FeedConsumer):
     def topic(self, actor: Actor) -> str:
         run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         access.get(Run, actor, id=run_id)
+        self.now = display.kept(actor)
         return f"run:{run_id}"
+
+    def _send_of(self, actor: Actor) -> Send:
+        self.then, kept = self.now, self.now
+        send = super()._send_of(actor)
+        if display.made(actor, kept).plain:
+            return send
+        return Seen(send, str(self.scope["url_route"]["kwargs"]["run_id"]), lambda: display.made(actor, kept))
+
+    def changed(self, actor: Actor) -> bool:
+        return self.now != self.then
+
+    def seen_as(self) -> str:
+        return json.dumps(self.then, sort_keys=True)
 
 
 class FirehoseConsumer(FeedConsumer):

@@ -15,6 +15,7 @@ log = logging.getLogger("sayso.live")
 
 EVERY = 15.0  # seconds in which each is looked at once
 REVOKED = {"type": "websocket.close", "code": 4403, "reason": "access was taken away"}
+AGAIN = {"type": "websocket.close", "code": 1012, "reason": "what is shown here has changed: connect again"}
 FAILED = {"type": "websocket.close", "code": 1011}
 
 
@@ -23,7 +24,7 @@ class Listener(Protocol):
 
     base_send: Callable[[dict[str, Any]], Awaitable[None]]
 
-    async def may_still(self) -> bool: ...
+    async def ending(self) -> dict[str, Any] | None: ...
 
 
 class Rounds:
@@ -66,7 +67,7 @@ class Rounds:
         if not group:
             return
         try:
-            ending = None if await next(iter(group)).may_still() else REVOKED
+            ending = await next(iter(group)).ending()
         except Exception:
             log.exception("whether somebody may still listen could not be told; their pages connect again")
             ending = FAILED

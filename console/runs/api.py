@@ -14,12 +14,12 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from console import paging
-from console.durable.digest import expand
 from console.durable.steps import Step as Recorded
-from console.runs import actions, effects, feed, record, topics
+from console.runs import actions, effects, feed, reading, topics
 from console.runs.models import Run, Step
-from console.tenants import access, crypto
+from console.tenants import access, crypto, display
 from console.tenants.access import actor_of
+from console.tenants.display import Display
 from console.tenants.problems import problem
 from console.workflows import subscriptions
 from console.workflows.models import Workflow
@@ -154,6 +154,7 @@ class RunOut(Schema):
     stop_reason: str | None
     stop_detail: str
     result: Json = None
+    hidden: str = ""
     usage: UsageOut
     cost: str | None
     unpriced_steps: int
@@ -191,7 +192,8 @@ class MessagesOut(Schema):
 
 
 class StepOut(Schema):
-    """``index`` counts the effects of a scope; ``seq`` orders all steps of the run.
+    """``index`` counts the effects of a scope; ``seq`` orders all steps of the run. ``hidden`` says why ``request``,
+    ``result`` and ``error`` are null where the organisation shows them to others only.
 
     ``usage`` of a model call: input_tokens (of them cached_tokens) and output_tokens (of them reasoning_tokens), as its
     provider told them; with ``missing`` where it did not, or said what cannot be, and ``reckoned``, what limits count
@@ -210,6 +212,7 @@ class StepOut(Schema):
     request: Json = None
     result: Json = None
     error: Json = None
+    hidden: str = ""
     verdict: Json = None
     attempts: list[Json]
     usage: Json = None
@@ -236,7 +239,7 @@ def start_run(request: HttpRequest, body: StartIn) -> Any:
         return problem(404, "There is no such workflow.", errors=[fault])
     check_metadata(body.metadata)
     run = actions.start(actor, workflow, body.input, body.topic_source, body.metadata)
-    return Status(202, run_in_full(access.get(_RUN, actor, pk=run.pk)))
+    return Status(202, run_in_full(access.get(_RUN, actor, pk=run.pk), display.of(actor)))
 
 
 @router.post("/topics/{type}/events", response={202: PublishedOut}, summary="Start a run of all that is subscribed")
@@ -254,7 +257,8 @@ def list_runs(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
 ) -> Any:
-    rows = access.all(_RUN, actor_of(request)).filter(smoke_test=None)
+    actor = actor_of(request)
+    rows, shown = access.all(_RUN, actor).filter(smoke_test=None), display.of(actor)
     if status:
         rows = rows.filter(status=status)
     if workflow:
@@ -262,12 +266,13 @@ def list_runs(
     if stop_reason:
         rows = rows.filter(stop_reason=str(stop_reason))
     found, after = paging.page(rows, cursor, limit)
-    return {"items": [run_out(run) for run in found], "next": after}
+    return {"items": [run_out(run, shown) for run in found], "next": after}
 
 
 @router.get("/runs/{run_id}", response=RunOut, summary="One run")
 def get_run(request: HttpRequest, run_id: str) -> Any:
-    return run_in_full(access.get(_RUN, actor_of(request), pk=run_id))
+    actor = actor_of(request)
+    return run_in_full(access.get(_RUN, actor, pk=run_id), display.of(actor))
 
 
 @router.get("/runs/{run_id}/messages", response=MessagesOut, summary="What the team said, in order")
@@ -277,7 +282,8 @@ def list_messages(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Any:
-    run = access.get(Run, actor_of(request), pk=run_id)
+    actor = actor_of(request)
+    run, shown = access.get(Run, actor, pk=run_id), display.of(actor)
     events = feed.read(feed.run_topic(run.pk), paging.number(cursor), limit + 1, kind="message")
     after = str(events[limit - 1]["seq"]) if len(events) > limit else None
     items = [
@@ -285,7 +291,7 @@ def list_messages(
             "source": event["payload"].get("source") or "",
             "index": event["index"] if event["index"] is not None else event["payload"].get("index"),
             "type": event["payload"].get("type") or "",
-            "content": event["payload"].get("content"),
+            "content": shown.of(event["payload"].get("content")),
             "at": event["payload"].get("at") or event["at"],
         }
         for event in events[:limit]
@@ -300,14 +306,13 @@ def list_steps(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> Any:
-    run = access.get(Run, actor_of(request), pk=run_id)
-    steps = record.steps(run.pk)
-    after = paging.number(cursor)
-    wanted = [step.seq for step in steps if step.seq > after]
-    shown = set(wanted[:limit])
-    items = sorted((pair for pair in expand(steps) if pair[0].seq in shown), key=lambda pair: pair[0].seq)
-    last = str(wanted[limit - 1]) if len(wanted) > limit else None
-    return {"items": [step_out(step, whole) for step, whole in items], "next": last}
+    actor = actor_of(request)
+    run = access.get(Run, actor, pk=run_id)
+    after = Step.objects.filter(tenant=run.tenant_id, run=run, seq__gt=paging.number(cursor)).order_by("seq")
+    wanted = list(after.values_list("seq", flat=True)[: limit + 1])
+    shown = display.of(actor)
+    items = [step_out(found.step, found.request, shown) for found in reading.whole(run.pk, wanted[:limit])]
+    return {"items": items, "next": str(wanted[limit - 1]) if len(wanted) > limit else None}
 
 
 @router.post("/runs/{run_id}/retry", response={202: RunOut}, summary="A new run that goes on after the last good step")
@@ -315,7 +320,7 @@ def retry_run(request: HttpRequest, run_id: str) -> Any:
     actor = actor_of(request)
     run = access.get(_RUN, actor, pk=run_id)
     again = actions.retry(actor, run)
-    return Status(202, run_in_full(access.get(_RUN, actor, pk=again.pk)))
+    return Status(202, run_in_full(access.get(_RUN, actor, pk=again.pk), display.of(actor)))
 
 
 def check_metadata(metadata: dict[str, Json] | None) -> None:
@@ -324,14 +329,13 @@ def check_metadata(metadata: dict[str, Json] | None) -> None:
         raise actions.Invalid("metadata", f"is larger than {MAX_METADATA:,} bytes (8 kB)")
 
 
-def run_in_full(run: Run) -> dict[str, Json]:
+def run_in_full(run: Run, shown: Display) -> dict[str, Json]:
     """A run as the API shows it by itself: with what it has done to the world."""
-    steps = Step.objects.filter(tenant=run.tenant_id, run=run).order_by("seq")
-    found = effects.account(run, steps, over=run.ended_at is not None)
-    return {**run_out(run), "effects": effects.as_json(found)}
+    found = effects.account(run, effects.rows(run), over=run.ended_at is not None)
+    return {**run_out(run, shown), "effects": effects.as_json(found, shown)}
 
 
-def run_out(run: Run) -> dict[str, Json]:
+def run_out(run: Run, shown: Display) -> dict[str, Json]:
     """A run as the API shows it; its workflow and revision should be joined already."""
     result = crypto.unseal_json(run.tenant_id, "run.result", run.sealed_result) if run.sealed_result else None
     since = run.waiting_since
@@ -340,11 +344,12 @@ def run_out(run: Run) -> dict[str, Json]:
         "id": str(run.pk),
         "workflow": run.workflow.slug,
         "revision": run.revision.number,
-        "title": run.title,
+        "title": shown.title(run.title),
         "status": run.status,
         "stop_reason": run.stop_reason or None,
         "stop_detail": run.stop_detail,
-        "result": result,
+        "result": shown.of(result) if shown.shown else None,
+        "hidden": shown.sentence if not shown.shown else "",
         "usage": {"input_tokens": run.input_tokens, "output_tokens": run.output_tokens},
         "cost": None if run.unpriced_steps else str(run.cost),
         "unpriced_steps": run.unpriced_steps,
@@ -369,8 +374,9 @@ def run_out(run: Run) -> dict[str, Json]:
     }
 
 
-def step_out(step: Recorded, full_request: Json) -> dict[str, Json]:
-    """A step as the API shows it, with its request in full."""
+def step_out(step: Recorded, full_request: Json, shown: Display) -> dict[str, Json]:
+    """A step as the API shows it to a viewer, with its request in full."""
+    request, result, error = (full_request, step.result, step.error) if shown.shown else (None, None, None)
     return {
         "scope": step.scope,
         "index": step.n,
@@ -380,9 +386,10 @@ def step_out(step: Recorded, full_request: Json) -> dict[str, Json]:
         "name": step.name,
         "agent": step.agent,
         "digest": step.digest,
-        "request": full_request,
-        "result": step.result,
-        "error": step.error,
+        "request": shown.of(request),
+        "result": shown.of(result),
+        "error": shown.of(error),
+        "hidden": shown.sentence if not shown.shown else "",
         "verdict": step.verdict,
         "attempts": list(step.attempts),
         "usage": step.usage,

@@ -7,16 +7,21 @@ have was not called, and what it has without an outcome may have happened.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat
 
 from console.durable.run import REVIEW
 from console.runs import evidence
 from console.runs.evidence import Heard
 from console.runs.models import Run, Step, StepPayload
 from console.tenants import crypto
+from console.tenants.display import Display
 
 Json = Any
+CHANGING = ("idempotent", "neither")
 SHOWN = 50  # of each sort, in full; the rest is counted
 _WORDS = (("done", "done"), ("maybe", "may have happened"), ("failed", "failed"), ("not_done", "not done"))
 
@@ -59,14 +64,28 @@ class Account:
         return "; ".join(parts)
 
 
+def rows(run: Run, until: int | None = None) -> QuerySet[Step]:
+    """The steps that an account is made of, and no others: a run of thousands of model calls has few of them.
+
+    ``until``: only those that had begun when the journal had so many entries.
+    """
+    gates = Step.objects.filter(
+        tenant=run.tenant_id, run=run, kind="review", scope=Concat(OuterRef("scope"), Value(REVIEW)), n=OuterRef("n")
+    )
+    every = Step.objects.filter(tenant=run.tenant_id, run=run).defer("usage", "verdict").order_by("seq")
+    every = every if until is None else every.filter(seq__lte=until)
+    return every.filter(Q(kind="review") | Q(kind="tool", safety__in=CHANGING) | Q(kind="tool") & Exists(gates))
+
+
 def account(run: Run, steps: Iterable[Step], over: bool) -> Account:
-    """What ``steps``, all of the run, come to; in one that is ``over``, what was still asked about will not be done.
+    """What ``steps``, at least those that ``rows`` has, come to; in one that is ``over``, what was still asked
+    about will not be done.
 
     One query, and only where an outcome is not known.
     """
     every = list(steps)
     own = {(step.scope, step.n) for step in every}
-    calls = [step for step in every if step.kind == "tool" and step.safety in ("idempotent", "neither")]
+    calls = [step for step in every if step.kind == "tool" and step.safety in CHANGING]
     asked = [step for step in every if step.kind == "review" and step.name and step.scope.endswith(REVIEW)]
     never = [step for step in asked if (step.scope.removesuffix(REVIEW), step.n) not in own]
     unknown = [step for step in calls if step.status in ("intent", "in_doubt")]
@@ -82,21 +101,31 @@ def account(run: Run, steps: Iterable[Step], over: bool) -> Account:
     return found
 
 
-def open_up(run: Run, effects: Sequence[Effect]) -> None:
-    """Read the arguments of the calls. One query."""
+def open_up(run: Run, effects: Sequence[Effect], shown: Display) -> None:
+    """Read the arguments of the calls, and what was heard of them, as a viewer may see them. One query."""
     first = {effect.step.seq: effect for effect in effects}
     rows = StepPayload.objects.filter(tenant=run.tenant_id, run=run, seq__in=list(first)).values_list("seq", "request")
     for seq, sealed in rows:
         request = crypto.unseal_json(run.tenant_id, "step.request", bytes(sealed))
         if isinstance(request, dict):
-            first[seq].arguments = request.get("arguments")
+            first[seq].arguments = shown.of(request.get("arguments"))
+    for effect in effects:
+        effect.heard = seen(effect.heard, shown)
 
 
-def as_json(found: Account) -> dict[str, list[dict[str, Json]]]:
+def seen(heard: Heard | None, shown: Display) -> Heard | None:
+    """A late outcome as a viewer may see it."""
+    if heard is None or shown.plain:
+        return heard
+    error = shown.of(heard.error)
+    return replace(heard, result=shown.of(heard.result), error={"message": error} if isinstance(error, str) else error)
+
+
+def as_json(found: Account, shown: Display) -> dict[str, list[dict[str, Json]]]:
     """As the API tells it."""
 
     def told(effect: Effect) -> dict[str, Json]:
-        step, heard = effect.step, effect.heard
+        step, heard = effect.step, seen(effect.heard, shown)
         late = heard and {"status": heard.status, "at": heard.at, "result": heard.result, "error": heard.error}
         return {
             "seq": step.seq, "scope": step.scope, "index": step.n, "tool": step.name, "agent": step.agent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,8 +16,9 @@ from console.durable.steps import Kind
 from console.runs import actions, forks, inputs
 from console.runs.forks import ANSWER, INPUT, Plan
 from console.runs.models import TERMINAL, Run
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import actor_of
+from console.tenants.display import Display
 from console.workflows.errors import Invalid
 
 _RUN = Run.objects.select_related("workflow", "revision")
@@ -28,7 +30,7 @@ def fork(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The form of a fork, and the fork."""
     actor = actor_of(request)
     access.require(actor, "operator", "admin")
-    run = access.get(_RUN, actor, pk=run_id)
+    run, shown = access.get(_RUN, actor, pk=run_id), display.of(actor)
     given = request.POST if request.method == "POST" else request.GET
     typed = {name: given.get(name, "") for name in ("edit", INPUT, ANSWER)}
     errors: dict[str, str] = {}
@@ -49,25 +51,30 @@ def fork(request: HttpRequest, run_id: UUID) -> HttpResponse:
             return _refused(run, refusal)
         except (Invalid, actions.Repeats, actions.AtLimit) as fault:
             errors, status = _fault(fault)
-    return render(request, "runs/fork.html", _context(run, found, typed, errors), status=status)
+    return render(request, "runs/fork.html", _context(run, found, typed, errors, shown), status=status)
 
 
-def _context(run: Run, found: Plan, typed: dict[str, str], errors: dict[str, str]) -> dict[str, Any]:
+def _context(run: Run, found: Plan, typed: dict[str, str], errors: dict[str, str], shown: Display) -> dict[str, Any]:
     at = found.at
+    known = {name: inputs.written(shown.of(value)) if shown.shown else "" for name, value in found.editable.items()}
+    run.title = shown.title(run.title)
     there = {one.old for one in found.kept}
     return {
         "section": "runs",
         "run": run,
         "over": run.status in TERMINAL,
         "plan": found,
+        "display": shown,
+        "effects": [replace(each, title=shown.of(each.title)) for each in found.effects],
+        "once": [replace(each, title=shown.of(each.title)) for each in found.once],
         "at": at,
         "is_model": at is not None and at.kind is Kind.MODEL,
         "choices": found.steps[:OFFERED] + ([at] if at is not None and at not in found.steps[:OFFERED] else []),
         "anew": len([step for step in found.steps if step.seq not in there]),
         "decisions": len([step for step in found.steps if step.seq not in there and step.kind in GATES]),
         "edit": typed["edit"] if typed["edit"] in found.editable else "",
-        "answer": typed[ANSWER] if typed["edit"] else inputs.written(found.editable.get(ANSWER, "")),
-        "input": typed[INPUT] if typed["edit"] else inputs.written(found.editable.get(INPUT, "")),
+        "answer": typed[ANSWER] if typed["edit"] else known.get(ANSWER, ""),
+        "input": typed[INPUT] if typed["edit"] else known.get(INPUT, ""),
         "errors": errors,
     }
 

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from console.runs import actions, forks
 from console.runs.api import RunOut, check_metadata, run_out
 from console.runs.models import Run
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import actor_of
 
 Json = Any
@@ -67,14 +67,14 @@ def preview_fork(
 ) -> Any:
     actor = actor_of(request)
     run = access.get(_RUN, actor, pk=run_id)
-    found = forks.plan(run, from_step)
+    found, shown = forks.plan(run, from_step), display.of(actor)
     return {
         "from_step": from_step,
         "kept_steps": len(found.kept),
         "open_steps": len(found.open),
-        "effects": [effect.out() for effect in found.effects],
-        "once": [effect.out() for effect in found.once],
-        "editable": found.editable,
+        "effects": [{**effect.out(), "title": shown.of(effect.title)} for effect in found.effects],
+        "once": [{**effect.out(), "title": shown.of(effect.title)} for effect in found.once],
+        "editable": shown.of(found.editable) if shown.shown else dict.fromkeys(found.editable),
     }
 
 
@@ -89,4 +89,4 @@ def fork_run(request: HttpRequest, run_id: str, body: ForkIn) -> Any:
     again = actions.fork(
         actor, run, body.from_step, repeat_effects=body.repeat_effects, metadata=body.metadata, **edits
     )
-    return Status(202, run_out(access.get(_RUN, actor, pk=again.pk)))
+    return Status(202, run_out(access.get(_RUN, actor, pk=again.pk), display.of(actor)))

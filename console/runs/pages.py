@@ -1,5 +1,5 @@
-"""Pages of runs that need no requests: the list, the start form, a step. (One run's page shows its requests too: see
-approvals/run_pages.py.)"""
+"""Pages of runs that need no requests: the list and the start form. (A step: step_pages.py. One run's page
+shows its requests too: see approvals/run_pages.py.)"""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db.models import Count, Max, Q, Subquery
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console import paging
-from console.durable.digest import expand
-from console.runs import actions, crowd, forks, inputs, listing, record
-from console.runs.models import TERMINAL, Run, RunStatus, Step, StepPayload
+from console.runs import actions, crowd, inputs, listing
+from console.runs.models import TERMINAL, Run, RunStatus, Step
 from console.templatetags.sayso import STATUS_WORDS
-from console.tenants import access, crypto
+from console.tenants import access, display
 from console.tenants.access import Actor, actor_of
 from console.tenants.models import Membership
 from console.workflows.models import Workflow
@@ -46,6 +45,9 @@ def runs(request: HttpRequest) -> HttpResponse:
             found, after = paging.page(rows, request.GET.get("after"), paging.LIMIT)
         except paging.BadCursor:
             return redirect("runs")
+    shown = display.of(actor)
+    for run in found:
+        run.title = shown.title(run.title)
     counts = _counts(actor)
     context = {
         "section": "runs",
@@ -128,29 +130,6 @@ def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
     except (actions.Refused, actions.AtLimit) as refusal:
         return redirect(f"/runs/{run.pk}/?" + urlencode({"refused": str(refusal)}))
     return redirect("run", again.pk)
-
-
-@require_safe
-def step(request: HttpRequest, run_id: UUID, seq: int) -> HttpResponse:
-    """One recorded effect in full: inside the run's page, or as a page of its own."""
-    actor = actor_of(request)
-    run = access.get(Run, actor, pk=run_id)
-    found = next((pair for pair in expand(record.steps(run.pk)) if pair[0].seq == seq), None)
-    if found is None:
-        raise Http404("No such step.")
-    one, whole = found
-    kept = StepPayload.objects.filter(run=run, seq=seq).values_list("evidence", flat=True).first()
-    context = {
-        "section": "runs",
-        "step": one,
-        "run": run,
-        "may_fork": actor.role in STARTERS and forks.refusal(run) == "",
-        "request_json": whole,
-        "result_json": one.error if one.error is not None else one.result,
-        "evidence_json": crypto.unseal_json(run.tenant_id, "step.evidence", bytes(kept)) if kept else None,
-    }
-    whole_page = not request.headers.get("HX-Request")
-    return render(request, "runs/step.html" if whole_page else "runs/_step_detail.html", context)
 
 
 def _start(actor: Actor, workflow: Workflow | None, text: str) -> Run:

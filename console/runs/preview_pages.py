@@ -16,8 +16,9 @@ from console.agents import anatomy
 from console.agents.preview import preview
 from console.runs import feed
 from console.runs.models import Run
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import Actor, actor_of
+from console.tenants.display import Display
 from console.workflows import actions, registry
 from console.workflows import body as bodies
 from console.workflows.errors import Finding, Refused
@@ -74,7 +75,7 @@ def hears(request: HttpRequest, slug: str) -> HttpResponse:
         "kind": given.get("context", "") if changed else _kind(agent),
         "sizes": [(size, words, _size(agent, given, size, changed)) for size, words in SIZES.items()],
         "errors": errors,
-        "seen": [] if errors or run is None else _seen(agent, filters, run),
+        "seen": [] if errors or run is None else _seen(agent, filters, run, display.of(actor)),
         "may_keep": actor.role == "admin",
         "changed": changed,
     }
@@ -123,10 +124,10 @@ def _plain(body: Mapping[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in body.items() if key != "tools"}
 
 
-def _seen(agent: Mapping[str, Json], filters: Json, run: Run) -> list[dict[str, Json]]:
+def _seen(agent: Mapping[str, Json], filters: Json, run: Run, shown: Display) -> list[dict[str, Json]]:
     events = feed.read(feed.run_topic(run.pk), 0, 2000, kind="message")
     talk = [
-        {"source": str(one["payload"].get("source")), "content": one["payload"]["content"]}
+        {"source": str(one["payload"].get("source")), "content": shown.of(one["payload"]["content"])}
         for one in events
         if isinstance(one["payload"].get("content"), str) and one["payload"].get("type") in _TALK
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,23 @@ def steps(run_id: UUID | str, *, payload: bool = True) -> list[Step]:
     """
     with prepared.cursor() as cursor:
         cursor.execute(_WITH_PAYLOAD if payload else _FACTS, [run_id])
+        return [_step(row) for row in cursor.fetchall()]
+
+
+def chosen(run_id: UUID | str, seqs: Sequence[int]) -> list[Step]:
+    """Some steps of a run with their payload, by seq; numbers that are no step's are passed over.
+
+    Of a step whose payload was erased there are the facts alone.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_CHOSEN, [run_id, list(seqs)])
+        return [_step(row) for row in cursor.fetchall()]
+
+
+def up_to(run_id: UUID | str, ends: Mapping[str, int]) -> list[Step]:
+    """With their payload, the steps of some scopes, each up to its n-th: what a prompt is put together from."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UP_TO, [run_id, list(ends), list(ends.values())])
         return [_step(row) for row in cursor.fetchall()]
 
 
@@ -78,6 +96,15 @@ _FACTS = f"SELECT {_COLUMNS}, NULL, NULL FROM runs_step s WHERE s.run_id = %s OR
 _WITH_PAYLOAD = (
     f"SELECT {_COLUMNS}, p.request, p.result FROM runs_step s"  # noqa: S608
     " JOIN runs_steppayload p ON p.run_id = s.run_id AND p.seq = s.seq WHERE s.run_id = %s ORDER BY s.seq"
+)
+# A step whose payload was erased is still a step.
+_CHOSEN = _WITH_PAYLOAD.replace(" JOIN runs_steppayload", " LEFT JOIN runs_steppayload").replace(
+    " ORDER BY", " AND s.seq = ANY(%s::int[]) ORDER BY"
+)
+_UP_TO = _WITH_PAYLOAD.replace(
+    " WHERE s.run_id = %s",
+    " JOIN (SELECT %s::uuid AS run_id) wanted ON wanted.run_id = s.run_id"
+    " JOIN unnest(%s::text[], %s::int[]) AS ends(scope, n) ON s.scope = ends.scope AND s.n <= ends.n",
 )
 
 

@@ -15,12 +15,12 @@ class Tab:
     async def base_send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
 
-    async def may_still(self) -> bool:
+    async def ending(self) -> dict[str, Any] | None:
         self.asked += 1
         answer = self.answers.pop(0) if self.answers else True
         if isinstance(answer, Exception):
             raise answer
-        return bool(answer)
+        return None if answer else REVOKED
 
 
 async def _all_done(rounds: Rounds) -> None:

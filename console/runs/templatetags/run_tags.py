@@ -162,3 +162,15 @@ def span(attempt: Any) -> float | None:
     """Seconds that a try took; None where its times are not known."""
     began, ended = moment(_of(attempt, "started_at")), moment(_of(attempt, "ended_at"))
     return None if began is None or ended is None else (ended - began).total_seconds()
+
+
+@register.filter
+def add_s(one: float, other: float) -> float:
+    """Seconds and seconds."""
+    return float(one or 0) + float(other or 0)
+
+
+@register.filter
+def in_list(thing: Any) -> list[Any]:
+    """A list of the one thing, so that a template can give it a short name."""
+    return [thing]
