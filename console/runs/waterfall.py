@@ -20,7 +20,7 @@ from console.runs.templatetags.run_tags import cause_words
 from console.templatetags.sayso import VERDICT_WORDS, duration, moment, usd
 
 WINDOW = 120  # steps drawn at once
-WIDE, NARROW = 48.0, 16.0  # percent of the width that a bar's text may need, and a short one
+WIDE, NARROW = 48.0, 18.0  # percent of the width that a bar's text may need, and a short one
 MAX_TRIES = 40  # segments of one bar
 WAITS = ("review", "question", "final")
 Span = tuple[float, float]
@@ -45,6 +45,7 @@ class Row:
     x: float = 0.0
     w: float = 0.0
     text: str = ""
+    more: str = ""  # of the text, what a narrow screen leaves out
     title: str = ""
     group: bool = False
     tx: float = 0.0
@@ -191,8 +192,8 @@ def _group(agent: str, step: Any, summed: Sum | None) -> Row:
     row.title = f"{agent}, called by {outer}" if inside else agent
     if summed is not None:
         row.tokens, row.cost = summed.tokens, _cost(summed)
-        row.text = " · ".join(part for part in (_tok(summed.tokens), row.cost) if part)
-        row.title += f": {summed.steps:,} steps in the whole run" + (f", {row.text}" if row.text else "")
+        row.text, row.more = _told(_tok(summed.tokens), row.cost)
+        row.title += f": {summed.steps:,} steps in the whole run" + (f", {row.text}{row.more}" if row.text else "")
     return row
 
 
@@ -214,19 +215,26 @@ def _row(step: Any, span: Span, names: Mapping[tuple[str, int], str]) -> Row:
         who = names.get((step.scope, step.n), "") or names.get((step.scope.removesuffix("/review"), step.n), "")
         what = {"review": "approval", "question": "question", "final": "final review"}[step.kind]
         name = f"{what}: {step.name}" if step.name else what
-        text, title = f"{took} · {who or 'open'}", f"{name}: {took}, {who or 'still open'}"
-        return Row(name, "wait", text=text, title=title, began=began, took=took)
+        title = f"{name}: {took}, {who or 'still open'}"
+        return Row(name, "wait", text=took, more=f" · {who or 'open'}", title=title, began=began, took=took)
     tries = len(step.attempts) if isinstance(step.attempts, list) else 1
     again = f" ({tries} tries)" if tries > 1 else ""
     usage = step.usage if isinstance(step.usage, dict) else {}
     used = _whole(usage.get("input_tokens")) + _whole(usage.get("output_tokens"))
     paid = usd(step.cost) if step.cost is not None else "unpriced" if used else ""
     name = f"{step.kind} {step.name}{again}".strip()
-    text = " · ".join(part for part in (took, _tok(used), paid) if part)
+    text, more = _told(took, _tok(used), paid)
     tone = "failed" if step.status in ("failed", "in_doubt") else step.kind
-    row = Row(name, tone, text=text, title=f"{name}: {text}", began=began, took=took, tries=max(tries, 1))
+    title = f"{name}: {text}{more}"
+    row = Row(name, tone, text=text, more=more, title=title, began=began, took=took, tries=max(tries, 1))
     row.tokens, row.cost = (used if used else None), paid
     return row
+
+
+def _told(*parts: str) -> tuple[str, str]:
+    """The first of what there is to say, and the rest to go on with."""
+    first, *rest = [part for part in parts if part] or [""]
+    return first, "".join(f" · {part}" for part in rest)
 
 
 def _whole(value: Any) -> int:
@@ -263,14 +271,14 @@ def _placed(scale: Scale, row: Row, span: Span) -> Row:
     row.x = scale.x(span[0])
     row.w = round(max(scale.x(span[1]) - row.x, 0.7), 2)
     row.x = min(row.x, 99.3)
-    end, short = row.x + row.w, row.took or row.cost
-    for text, room in ((row.text, WIDE), (short, NARROW)):  # percent of the width that the text may need
-        if end <= 100 - room:
-            row.text, row.tx, row.anchor, row.dx = text, end, "start", 5
+    end = row.x + row.w
+    for more, room in ((row.more, WIDE if row.more else NARROW), ("", NARROW)):  # percent of the width
+        if end <= 100 - room or row.x >= room:
+            before = end > 100 - room
+            row.more, row.tx, row.anchor = more, row.x if before else end, "end" if before else "start"
+            row.dx = -5 if before else 5
             return row
-        if row.x >= room:
-            row.text, row.tx, row.anchor, row.dx = text, row.x, "end", -5
-            return row
+    row.more = ""
     row.text = ""  # the bar fills the width; its title and the table say the figure
     return row
 

@@ -44,7 +44,7 @@ def test_a_run_is_stepped_through_by_keys_and_by_its_links(desk: Desk, world: Wo
     expect(page.get_by_text("Before the first of 6 entries")).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text("Entry 1 of 6")).to_be_visible()
-    page.get_by_role("link", name="On").click()
+    page.get_by_role("link", name="On →").click()
     expect(page.get_by_text("Waiting for a person at this point")).to_be_visible()
     expect(page).to_have_url(re.compile(r"\?at=2$"))
     page.keyboard.press("End")
@@ -59,7 +59,7 @@ def test_a_run_is_stepped_through_by_keys_and_by_its_links(desk: Desk, world: Wo
 def test_it_is_stepped_through_without_a_script(desk: Desk, world: World, visit: Visit) -> None:
     run = put(desk, past())
     page = visit(world.northwind.reviewer, f"/runs/{run.pk}/?at=0", java_script_enabled=False)
-    page.get_by_role("link", name="On").click()
+    page.get_by_role("link", name="On →").click()
     expect(page.get_by_text("Entry 1 of 6")).to_be_visible()
     page.goto(f"/runs/{run.pk}/?step=6")
     expect(page.get_by_text("It is paid.").first).to_be_visible()
