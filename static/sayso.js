@@ -302,7 +302,7 @@
   function hearSteps() {
     const dialog = $("#step-dialog[data-addressed]");
     if (!dialog) return;
-    if (dialog.dataset.open) showStep();
+    if (dialog.dataset.open) { dialog.removeAttribute("open"); showStep(); } // without a script it stands at the end of the page
     dialog.addEventListener("close", function () {
       if (new URL(location.href).searchParams.has("step")) history.pushState(null, "", stepAddress(""));
     });
