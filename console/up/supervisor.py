@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from console.up import banner, instance, places, roles, workers
+from console.up import banner, history, instance, places, roles, workers
 from console.up.bootstrap import ROOT
 from console.up.child import Child
 from console.up.listen import free_port, listener
@@ -70,6 +70,7 @@ class Supervisor:
         self.env: dict[str, str] = {}  # what distinguishes this instance; saved for other commands
         self.own_database = not _given("DATABASE_URL")
         self.own_broker = not _given("REDIS_URL")
+        self.making: asyncio.Task[None] | None = None  # of the demo's history
         self.demo = options.demo and self.own_database and self.own_broker  # seeded only where we own the stores
 
     async def main(self) -> int:
@@ -129,10 +130,11 @@ class Supervisor:
         )
         await self._command("migrate", "--database", "owner", "--noinput", "-v", "0", "--skip-checks")
         mark("migrations")
-        seeded = None
+        seeded, past = None, None
         if self.demo:
             self._progress("demo")
             seeded = json.loads(await self._command("demo", "--seed", "--json"))
+            past = await self._history()
             mark("demo")
         self._progress("processes")
         await self._applications(demo_port)
@@ -143,7 +145,27 @@ class Supervisor:
             f"{stage} {at - before:.1f}" for (_, before), (stage, at) in zip(marks, marks[1:], strict=False)
         )
         self.log.line("up", f"ready after {time.monotonic() - marks[0][1]:.1f} s ({took}); Ctrl-C stops it")
+        if past is not None:
+            self.making = asyncio.create_task(self._make(past))
         gc.collect()
+
+    async def _history(self) -> history.History | None:
+        """Whose making begins with a copy of the database while nobody else is at it; None where there is none to make."""
+        if not history.wanted():
+            return None
+        found = history.History(self.data)
+        try:
+            return found if await asyncio.to_thread(found.begin) else None
+        except Refused as error:
+            self.log.line("history", str(error))
+            return None
+
+    async def _make(self, past: history.History) -> None:
+        self.log.line("history", "the demo's past weeks are being made, in the background")
+        try:
+            self.log.line("history", f"the demo has a past: {await past.make(self._command)}")
+        except (Refused, OSError) as error:
+            self.log.line("history", f"{error}; the next start tries again")
 
     @staticmethod
     def _progress(stage: str) -> None:
@@ -226,12 +248,15 @@ class Supervisor:
             "PYTHONPATH": str(ROOT),
         }
 
-    async def _command(self, *arguments: str) -> str:
-        """Run one management command to its end and return its output. Raises Refused when it fails."""
+    async def _command(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Run one management command to its end and return its output. Raises Refused when it fails.
+
+        ``env`` has what is different for it alone.
+        """
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(ROOT / "manage.py"), *arguments,
-            cwd=str(ROOT), env=self._environ(), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, preexec_fn=leash(),
+            cwd=str(ROOT), env={**self._environ(), **(env or {})}, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, preexec_fn=leash(),
         )  # fmt: skip
         try:
             out, err = await process.communicate()
@@ -249,6 +274,9 @@ class Supervisor:
     async def stop(self, hurry: asyncio.Event) -> None:
         """Applications first, then stores; a second signal makes it at once."""
         self.log.line("up", "stopping")
+        if self.making is not None:
+            self.making.cancel()
+            await asyncio.wait([self.making])
         for child in (*self.applications, *self.stores):
             child.stopping = True
 
