@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db.models import Count, Max, Q, Subquery
+from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -24,8 +25,10 @@ from console.tenants.models import Membership
 from console.workflows.models import Workflow
 from console.workflows.reasons import StopReason
 
-_LISTED = Run.objects.select_related("workflow", "revision").defer(
-    "sealed_input", "sealed_result", "metadata", "revision__body", "workflow__description"
+_LISTED = (
+    Run.objects.select_related("workflow", "revision")
+    .defer("sealed_input", "sealed_result", "metadata", "revision__body", "workflow__description")
+    .annotate(demo=KeyTextTransform("demo", "metadata"))  # the one thing in it that a list shows
 )
 _STATUSES = [(str(status), STATUS_WORDS[status]) for status in RunStatus]
 STARTERS = ("operator", "admin")
