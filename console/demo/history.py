@@ -47,7 +47,8 @@ OF_RUN = {
     "approvals_approvalrequest": "run_id = ANY(%(r)s)",
     "approvals_vote": "request_id IN (SELECT id FROM approvals_approvalrequest WHERE run_id = ANY(%(r)s))",
     "approvals_sighting": "request_id IN (SELECT id FROM approvals_approvalrequest WHERE run_id = ANY(%(r)s))",
-    "audit_auditrecord": "object_type IN ('run', 'request') AND tenant_id = ANY(%(tenants)s)",
+    "audit_auditrecord": "tenant_id = ANY(%(tenants)s) AND object_id IN (SELECT id::text FROM approvals_approvalrequest"
+    " WHERE run_id = ANY(%(r)s) UNION ALL SELECT id::text FROM unnest(%(r)s) AS r(id))",
 }
 # What a tenant is made of, where the history brings it.
 OF_TENANT = (
@@ -75,7 +76,7 @@ def has_demo_history(tenant: Tenant) -> bool:
 
 
 def place(plan: Mapping[str, Any], url: str) -> int:
-    """Write the runs of ``plan``, read from the database at ``url``, in their places; returns how many. None where the
+    """Write the runs of ``plan``, read from the database at ``url``, in their places; returns how many: none where the
     history is there already. All of it or nothing. Call outside any scope.
     """
     with psycopg.connect(url, row_factory=dict_row) as source, system_scope("placing the demo's history"):
