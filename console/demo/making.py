@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 16  # runs that are made side by side
 LOOK = 0.05  # seconds between two looks at them
-PATIENCE = 900.0  # seconds for all of it
+PATIENCE = 3600.0  # seconds for all of it, on a machine that has other things to do
 HANDBOOK = (
     " Before you answer, recall the whole handbook: be brief and kind, name the customer's case, promise nothing that the "
     "policy does not promise, and never guess. Amounts are in euros, with two decimals. When two rules differ, the stricter "
@@ -98,6 +98,7 @@ class Maker:
         self.provider = Provider({case.reference: case for case in told.cases}, random.Random(number + 1))  # noqa: S311
         self.people: dict[str, dict[str, list[Actor]]] = {}
         self.current: dict[tuple[str, str], str] = {}
+        self.workflows: dict[tuple[str, str], Workflow] = {}
         self.tenants: dict[str, Tenant] = {}
         self.done: list[Live] = []
         self.moments: dict[str, str] = {}  # revisions and promotions: when they are said to have been
@@ -185,7 +186,10 @@ class Maker:
         """The case's workflow, its current revision being the one that the story says."""
         place, tenant = (case.tenant, case.workflow), self.tenants[case.tenant]
         admin = self.people[case.tenant][Role.ADMIN][0]
-        workflow = access.get(Workflow.objects.select_related("current"), admin, slug=case.workflow)
+        workflow = self.workflows.get(place)
+        if workflow is None:
+            found = Workflow.objects.select_related("current")
+            workflow = self.workflows[place] = access.get(found, admin, slug=case.workflow)
         if self.current.get(place, "") != case.revision:
             self.current[place] = case.revision
             eras = {(each.tenant, each.workflow, each.revision): each for each in self.told.eras}

@@ -41,7 +41,7 @@ class Provider(Server):
         completion = complete(body)
         pace = 1.0 if found is None else found.pace
         thinking = 0.12 + self._chance.lognormvariate(-1.6, 0.6) + completion.usage["completion_tokens"] * 0.002
-        await asyncio.sleep(min(thinking * pace, 9.0))
+        await asyncio.sleep(min(thinking * pace, 7.0))
         if found is not None and found.reference not in self.mended:
             self._fall(found, body, text)
         if body.get("stream"):

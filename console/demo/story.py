@@ -52,10 +52,10 @@ ALL_HOUSES = (*HOUSES, *OWN_HOUSES)
 
 # Runs a day on a middling weekday, and how they are shared out.
 VOLUME: Mapping[str, tuple[float, Mapping[str, float]]] = {
-    "northwind": (3.1, {"refund-desk": 0.55, "support-triage": 0.3, "change-advisory": 0.15}),
-    "fabrikam": (1.6, {"refund-desk": 0.3, "support-triage": 0.5, "change-advisory": 0.2}),
-    "contoso": (1.5, {"refund-desk": 0.35, "support-triage": 0.65}),
-    "tailspin": (0.9, {"support-triage": 0.6, "change-advisory": 0.4}),
+    "northwind": (2.7, {"refund-desk": 0.55, "support-triage": 0.3, "change-advisory": 0.15}),
+    "fabrikam": (1.4, {"refund-desk": 0.3, "support-triage": 0.5, "change-advisory": 0.2}),
+    "contoso": (1.3, {"refund-desk": 0.35, "support-triage": 0.65}),
+    "tailspin": (0.8, {"support-triage": 0.6, "change-advisory": 0.4}),
 }
 # What happened on a day, so many days ago, is to be seen there: as many runs more.
 MORE = {

@@ -115,7 +115,11 @@ def test_a_small_history_is_placed_once_and_is_right(plan: tuple[dict[str, Any],
             assert (step.ended_at - step.started_at).total_seconds() < 60
     assert requests and all(request.status != "pending" for request in requests)
     for request in requests:
-        assert request.created_at <= (request.decided_at or request.created_at) <= by_run[request.run_id].ended_at
+        end = by_run[request.run_id].ended_at
+        if request.status == "moot":  # a run's end comes first, and what it leaves to nobody after it
+            assert end is not None and end <= request.decided_at < end + timedelta(seconds=30)
+        else:
+            assert request.created_at <= request.decided_at <= end or request.verdict == "terminate"
         for vote in request.votes.all():
             assert request.created_at <= vote.at <= request.decided_at
         for seen in request.sightings.all():
@@ -131,6 +135,6 @@ def test_a_small_history_is_placed_once_and_is_right(plan: tuple[dict[str, Any],
     client = Client()
     client.force_login(User.objects.get(username="olga"))
     page = client.get("/runs/").content.decode()
-    assert page.count(">demo</span>") > 5
+    assert page.count(">demo</span>") > 2
     mine = next(run for run in runs if run.tenant_id == northwind.pk)
     assert ">demo</span>" in client.get(f"/runs/{mine.pk}/").content.decode()
