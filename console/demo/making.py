@@ -307,6 +307,7 @@ class Maker:
         if move.what == "cancel":
             run = Run.objects.get(pk=live.run, tenant=live.tenant)
             approvals.cancel_run(people[Role.OPERATOR][0], run)
+            live.moves[request.pk].clear()
             return
         who = people[Role.REVIEWER][move.who]
         if move.what in ("shown", "opened", "read"):
@@ -314,7 +315,9 @@ class Maker:
             return
         said = {"reason": move.reason, "arguments": move.arguments, "answer": move.answer}
         try:
-            approvals.decide(who, request.pk, move.what, **said)
+            after = approvals.decide(who, request.pk, move.what, **said)
+            if after.status != RequestStatus.PENDING:
+                live.moves[request.pk].clear()  # an edit that stands, and one more yes, may be all that it took
         except (approvals.AlreadyVoted, approvals.Invalid, access.Forbidden):
             # An edit or a group asks for somebody else than was thought: the careful one decides, or the other.
             live.moves[request.pk].clear()
