@@ -318,6 +318,8 @@ class Maker:
             after = approvals.decide(who, request.pk, move.what, **said)
             if after.status != RequestStatus.PENDING:
                 live.moves[request.pk].clear()  # an edit that stands, and one more yes, may be all that it took
+        except approvals.TooLate:
+            live.moves[request.pk].clear()  # it is decided: whoever waited for it goes on
         except (approvals.AlreadyVoted, approvals.Invalid, access.Forbidden):
             # An edit or a group asks for somebody else than was thought: the careful one decides, or the other.
             live.moves[request.pk].clear()
