@@ -12,8 +12,16 @@ from console.api import api
 from console.health import healthz, readyz
 from console.operations import pages as operations_pages
 from console.platform import pages as platform_pages
-from console.runs import fork_pages, limit_pages, preview_pages, price_pages, reason_pages
-from console.runs import smoke_pages, step_pages, topic_pages
+from console.runs import (
+    fork_pages,
+    limit_pages,
+    preview_pages,
+    price_pages,
+    reason_pages,
+    smoke_pages,
+    step_pages,
+    topic_pages,
+)
 from console.runs import pages as run_lists
 from console.tenants import display_pages, people_pages
 from console.tenants import pages as tenant_pages

@@ -15,6 +15,7 @@ from telemetry import asking
 
 Value = float | int | None
 
+
 @dataclass(slots=True)
 class Series:
     """One line, or one colour of bars. ``link`` leads to the runs behind a value: one for all, or one a value."""
@@ -108,7 +109,9 @@ class Chart:
         out = io.StringIO(newline="")
         writer = csv.writer(out)
         writer.writerow([self.first, *(f"{one.name} ({self.unit})" for one in self.series)])
-        names: Iterable[str] = (_iso(moment) for moment in self.starts) if self.starts else map(asking.cell, self.labels)
+        names: Iterable[str] = (
+            (_iso(moment) for moment in self.starts) if self.starts else map(asking.cell, self.labels)
+        )
         for index, name in enumerate(names):
             writer.writerow([name, *("" if one.values[index] is None else one.values[index] for one in self.series)])
         return out.getvalue()
@@ -122,4 +125,3 @@ class Chart:
 
 def _iso(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-

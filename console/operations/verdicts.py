@@ -226,7 +226,7 @@ def sockets(heard: Heard) -> Verdict:
     """Who listens."""
     if not heard.there:
         return Verdict("live pages", LOOK, "nobody knows how many listen, and nothing is told them", "Start Valkey.")
-    said = f"{heard.sockets:,} listen to {heard.webs} web process{'' if heard.webs == 1 else 'es'}"
+    said = f"{heard.sockets:,} listen{_s(heard.sockets, verb=True)} to {heard.webs} web process{'' if heard.webs == 1 else 'es'}"
     if heard.lagging > max(5, heard.sockets // 10):
         return Verdict(
             "live pages", LOOK, f"{said}; {heard.lagging:,} read more slowly than they are told",

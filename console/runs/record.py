@@ -39,14 +39,14 @@ def chosen(run_id: UUID | str, seqs: Sequence[int]) -> list[Step]:
 
     Of a step whose payload was erased there are the facts alone.
     """
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_CHOSEN, [run_id, list(seqs)])
         return [_step(row) for row in cursor.fetchall()]
 
 
 def up_to(run_id: UUID | str, ends: Mapping[str, int]) -> list[Step]:
     """With their payload, the steps of some scopes, each up to its n-th: what a prompt is put together from."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_UP_TO, [run_id, list(ends), list(ends.values())])
         return [_step(row) for row in cursor.fetchall()]
 

@@ -78,4 +78,3 @@ def of(actor: Actor, run: Run, seq: int, shown: Display, *, outcome: bool = True
         "earlier": neighbours.filter(seq__lt=seq).order_by("-seq").values_list("seq", flat=True).first(),
         "later": neighbours.filter(seq__gt=seq).order_by("seq").values_list("seq", flat=True).first(),
     }
-
