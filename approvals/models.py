@@ -91,6 +91,8 @@ class ApprovalRequest(models.Model):
     verdict = models.CharField(max_length=12, blank=True, default="")
     decided_by_id = models.UUIDField(null=True)
     decided_by_name = models.CharField(max_length=200, blank=True, default="")
+    # The request over HTTP in which it was, as a traceparent; see console/tracing.py.
+    decided_trace = models.CharField(max_length=60, blank=True, default="", db_default="")
     sealed_decision = models.BinaryField(null=True)  # {"reason", "arguments", "answer", "result"}
     standing = models.ForeignKey("StandingApproval", null=True, on_delete=models.SET_NULL, related_name="uses")
     changed = ChangedField()

@@ -30,7 +30,7 @@ from approvals.errors import AlreadyVoted, Changed, Invalid, TooLate
 from approvals.models import ApprovalRequest, RequestStatus, Vote
 from approvals.notices import events, outbox
 from approvals.words import Words, read
-from console import prepared
+from console import prepared, tracing
 from console.audit import log
 from console.durable.digest import digest as digest_of
 from console.durable.steps import Ask, Decision, Verdict
@@ -331,12 +331,13 @@ def settle(
         "verdict": words.verdict,
         "decided_by_id": by_id,
         "decided_by_name": by_name,
+        "decided_trace": tracing.parent(),
         "sealed_decision": sealed,
         "agenda": [],
         "next_at": None,
     }
     with prepared.cursor() as cursor:
-        said = [str(status), now, words.verdict, by_id, by_name, sealed]
+        said = [str(status), now, words.verdict, by_id, by_name, outcome["decided_trace"], sealed]
         cursor.execute(_SETTLE, [*said, request.tenant_id, request.pk])
         won = cursor.rowcount
     if not won:
@@ -348,7 +349,7 @@ def settle(
 
 _SETTLE = """
     UPDATE approvals_approvalrequest SET status = %s, decided_at = %s, verdict = %s, decided_by_id = %s,
-        decided_by_name = %s, sealed_decision = %s, agenda = '[]'::jsonb, next_at = NULL
+        decided_by_name = %s, decided_trace = %s, sealed_decision = %s, agenda = '[]'::jsonb, next_at = NULL
     WHERE tenant_id = %s AND id = %s AND status = 'pending'
 """
 

@@ -17,9 +17,9 @@ from autogen_ext.models.openai._model_info import (
     LLAMA_API_BASE_URL,
     get_info,
 )
-from openai import Timeout
+from openai import DefaultAsyncHttpxClient, Timeout
 
-from console.agents import quiet, telling
+from console.agents import quiet, telling, whence
 
 # What a document may say about a model; where it is reached, and with which key, is the credential's business.
 CREATE_ARGUMENTS = frozenset(
@@ -128,6 +128,7 @@ def _make(
 ) -> BaseOpenAIChatCompletionClient:
     # Retries are the journaled model's, which records each; the openai package's own would be invisible.
     common: dict[str, Any] = {"max_retries": 0, "timeout": _timeout(config)}
+    common["http_client"] = DefaultAsyncHttpxClient(event_hooks={"request": [whence.tell]})
     heard: telling.OpenAI | telling.AzureOpenAI
     if provider == "azure":
         secret = "azure_ad_token" if options.get("auth") == "token" else "api_key"

@@ -13,10 +13,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from structlog.contextvars import bind_contextvars
+
 from approvals import actions as approvals
 from approvals import rule_sets
 from approvals.policy import TenantRules
-from console import prepared
+from console import prepared, tracing
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.agents.pacing import Pace
@@ -106,6 +108,7 @@ class Turn:
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
         self._timed_out = False
         self._lent: lending.Lent | None = None
+        self._origin = tracing.origin(claimed.run.id, claimed.run.trace_context, claimed.run.request_id)
 
     def seen(self, wake: int, cancel: bool) -> None:
         """What a look at the run's row said: decisions may have come, or it is to be cancelled."""
@@ -118,6 +121,7 @@ class Turn:
     async def take(self) -> None:
         """Advance the run as far as it goes, and write what it came to."""
         run = self._claimed.run
+        self._say_who()
         self.journal.tell("status", actions.status_payload(run))
         try:
             outcome = await self._advance()
@@ -162,6 +166,8 @@ class Turn:
 
     async def _main(self, run: EngineRun) -> Json:
         claimed = self._claimed
+        self._say_who()  # again: the run has a context of its own, which its effects take over
+        tracing.RUN.set(self._origin)
         body = claimed.run.body
         if claimed.run.limits:
             body = {**body, "limits": claimed.run.limits}
@@ -188,6 +194,12 @@ class Turn:
 
     def _went_live(self) -> None:
         self._resumed = self._claimed.clock.worked
+
+    def _say_who(self) -> None:
+        """Have every line that is logged from here on name the run."""
+        run = self._claimed.run
+        known = {"request_id": run.request_id} if run.request_id else {}
+        bind_contextvars(tenant=run.tenant.slug, run=str(run.id), **known)
 
     def _time_out(self) -> None:
         self._timed_out = True

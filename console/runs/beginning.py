@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from console import tracing
 from console.durable import SCHEMA_VERSION
 from console.runs import feed, wakeups
 from console.runs.models import Run
@@ -35,6 +36,8 @@ def create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: b
         deadline_s=float(limits.size(held["run_timeout"])),
         autogen_version=autogen_version(),
         journal_version=SCHEMA_VERSION,
+        trace_context=tracing.kept(),
+        request_id=tracing.REQUEST.get(),
     )
 
 

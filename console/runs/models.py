@@ -38,6 +38,9 @@ class Run(models.Model):
     sealed_result = models.BinaryField(null=True)
     topic_source = models.CharField(max_length=200, blank=True, default="")
     metadata = models.JSONField(default=dict)
+    # Where it came from among other programs' work; see console/tracing.py. Never shown.
+    trace_context = models.CharField(max_length=600, blank=True, default="", db_default="")
+    request_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     started_by_id = models.UUIDField(null=True)  # by value: the starter never approves the run
     started_by_name = models.CharField(max_length=200, default="")
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
@@ -98,6 +101,8 @@ class Run(models.Model):
             models.Index(fields=["ready_at"], name="run_ready", condition=models.Q(status="queued")),
             models.Index(fields=["lease_until"], name="run_leased", condition=models.Q(status="running")),
             models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),
+            models.Index(fields=["ended_at"], name="run_ended", condition=models.Q(ended_at__isnull=False)),
+            models.Index(fields=["waiting_since"], name="run_parked", condition=models.Q(waiting_since__isnull=False)),
             models.Index(fields=["smoke_test"], name="run_smoke", condition=models.Q(smoke_test__isnull=False)),
             models.Index(fields=["fork_of"], name="run_fork", condition=models.Q(fork_of__isnull=False)),
             models.Index(fields=["changed", "id"], name="run_changed"),

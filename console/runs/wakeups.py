@@ -12,7 +12,7 @@ from uuid import UUID
 import redis
 from django.db import transaction
 
-from console import queues
+from console import queues, tracing
 from console.celery import app
 from console.durable.failpoints import hit
 from console.runs import feed
@@ -44,6 +44,7 @@ def send(run_id: UUID | str, *, resume: bool, queue: str = "") -> bool:
             args=[str(run_id)],
             kwargs={"resume": resume},
             queue=queue or queues.DEFAULT,
+            headers=tracing.message() or None,
             retry=False,
             ignore_result=True,
         )

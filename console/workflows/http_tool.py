@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import httpx
 from django.conf import settings
 
+from console.agents import whence
 from console.agents.pacing import retry_after
 from console.agents.results import RESULT_LIMIT
 from console.agents.tools import Failed, NoAnswer, Unavailable
@@ -44,7 +45,7 @@ async def check(url: str) -> None:
 async def call(url: str, headers: Mapping[str, str], arguments: Json, key: str, seconds: float) -> Json:
     """POST ``arguments`` to ``url``. Raises Failed, Unavailable and NoAnswer. Redirects are not followed."""
     await check(url)
-    sent = {"Idempotency-Key": quote(key), "Accept-Encoding": "identity", **headers}
+    sent = {"Idempotency-Key": quote(key), "Accept-Encoding": "identity", **whence.headers(), **headers}
     timeout = httpx.Timeout(seconds, connect=min(CONNECTING, seconds), pool=min(CONNECTING, seconds))
     try:
         async with _client().stream("POST", url, json=arguments, headers=sent, timeout=timeout) as response:

@@ -1,0 +1,15 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("approvals", "0006_mentions"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="approvalrequest",
+            name="decided_trace",
+            field=models.CharField(blank=True, db_default="", default="", max_length=60),
+        ),
+    ]
