@@ -10,6 +10,8 @@ import os
 
 from celery import Celery
 
+from console import tracing
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 os.environ.setdefault("SAYSO_DB_POOL", "6")  # of the ten connections a worker process may hold; the writer has its own
 
@@ -41,3 +43,10 @@ app.conf.beat_schedule = {
         "options": {"expires": 60.0},
     },
 }
+
+if tracing.exported():
+    app.conf.beat_schedule["tell"] = {
+        "task": "console.worker.tell",
+        "schedule": 2.0,
+        "options": {"expires": 10.0},
+    }

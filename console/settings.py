@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
-from console import environment, queues
+from console import environment, logs, queues
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -68,9 +68,11 @@ INSTALLED_APPS = [
     "console.demo",
     "approvals",
     "telemetry",
+    "telemetry.outwards",
 ]
 
 MIDDLEWARE = [
+    "console.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "console.csp.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -170,15 +172,18 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4
 
-# Logs: for people by default, JSON with SAYSO_LOG=json.
-LOG_FORMAT = os.environ.get("SAYSO_LOG", "text")
+# Logs: for people by default; with SAYSO_LOG=json (or SAYSO_LOG_FORMAT) each line is a JSON object.
+LOG_FORMAT = os.environ.get("SAYSO_LOG_FORMAT") or os.environ.get("SAYSO_LOG", "text")
+if LOG_FORMAT not in ("text", "json"):
+    raise ImproperlyConfigured(f"SAYSO_LOG is {LOG_FORMAT!r}; it can be text or json.")
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
+    logs.step,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-_JSON = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+_JSON = [structlog.processors.JSONRenderer()]
 # Plain tracebacks: the pretty ones print local variables, and with them what tenants entrusted to us.
 _TEXT = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)]
 structlog.configure(
@@ -196,14 +201,16 @@ LOGGING = {
             "foreign_pre_chain": _SHARED,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                logs.hide,
                 *(_JSON if LOG_FORMAT == "json" else _TEXT),
             ],
         }
     },
-    "filters": {"without_query": {"()": "console.logs.WithoutQuery"}},
+    "filters": {"without_query": {"()": "console.logs.WithoutQuery"}, "seldom": {"()": "console.logs.Seldom"}},
     "handlers": {
         "nowhere": {"class": "logging.NullHandler"},
-        "stderr": {"class": "logging.StreamHandler", "formatter": "structured"},
+        "stderr": {"class": "logging.StreamHandler", "formatter": "structured", "filters": ["seldom"]},
     },
     "root": {"handlers": ["stderr"], "level": os.environ.get("SAYSO_LOG_LEVEL", "INFO").upper()},
     "loggers": {
@@ -223,3 +230,5 @@ LOGGING = {
         "sayso.system_scope": {"level": "INFO" if LOG_FORMAT == "json" else "WARNING"},
     },
 }
+if LOG_FORMAT == "json":
+    logs.every_line()

@@ -13,17 +13,20 @@ import random
 import sys
 import threading
 from concurrent.futures import Future
+from importlib import import_module
 from typing import Any
 
 from celery import signals
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from approvals.notices import spreading
 from approvals.notices.sending import Sender
 from approvals.notices.transports import Network
-from console import idempotency, startup, sweeper
+from console import idempotency, startup, sweeper, tracing
 from console.celery import app
 from console.hosting.host import SLOTS, Host
+from console.once import once
 from telemetry import projector, retention
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ _sweeping: Future[int] | None = None
 _projecting: Future[int] | None = None
 _sender: Sender | None = None
 _sending: threading.Thread | None = None
+_telling: threading.Thread | None = None
+_leaving = threading.Event()
 _lock = threading.Lock()
 
 
@@ -106,6 +111,37 @@ def _project() -> int:
     except Exception:
         log.exception("the figures could not be brought up to date; the next try follows in a second")
         return 0
+
+
+@app.task(name="console.worker.tell", ignore_result=True)
+def tell() -> None:
+    """Tell a collector what runs did; see telemetry.outwards. Beat asks for it only where one is named.
+
+    On a daemon thread of its own, as deliveries are: a collector that hangs holds up no run.
+    """
+    global _telling
+    with _lock:
+        if tracing.exported() and (_telling is None or not _telling.is_alive()):
+            _telling = threading.Thread(target=_tell, name="telling", daemon=True)
+            _telling.start()
+
+
+def _tell() -> None:
+    try:
+        _teller().round()
+    except Exception:
+        if not _leaving.is_set():
+            log.exception("a collector could not be told; the next round follows in two seconds")
+
+
+@once
+def _teller() -> Any:
+    """Imported here: OpenTelemetry's packages are large, and most workers never need them."""
+    otlp, sending = (import_module(f"telemetry.outwards.{name}") for name in ("otlp", "sending"))
+    instruments = otlp.instruments()
+    heard = {} if instruments is None else {"taken": instruments.take}
+    run = host().database.submit
+    return sending.Teller(otlp.Spans(), within=lambda work: run(work).result(), samples=otlp.samples, **heard)
 
 
 @app.task(name="console.worker.prune", ignore_result=True)
@@ -185,8 +221,17 @@ def _begin(sender: Any = None, **_: Any) -> None:
         os._exit(1)
 
 
+@signals.task_prerun.connect
+def _about_to(task: Any = None, **_: Any) -> None:
+    """What is logged while a message is handled carries the id of the HTTP request that it came of, where it did."""
+    clear_contextvars()
+    told = getattr(getattr(task, "request", None), "headers", None) or {}
+    bind_contextvars(**{name: told[name] for name in ("request_id",) if isinstance(told.get(name), str)})
+
+
 @signals.worker_shutting_down.connect
 def _leave(**_: Any) -> None:
+    _leaving.set()
     if _sender is not None:
         _sender.stopped = True
     if _host is not None:

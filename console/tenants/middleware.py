@@ -18,6 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, resolve_url
+from structlog.contextvars import bind_contextvars
 
 from console.tenants import limits, platform, scopes, tokens
 from console.tenants.access import Actor, Forbidden
@@ -57,6 +58,7 @@ class TenantMiddleware:
             if actor is None:
                 return _unauthorized("The token is unknown, expired or revoked, or its holder has lost the role.")
             request.actor = actor  # type: ignore[attr-defined]
+            bind_contextvars(tenant=actor.tenant.slug)
             response = self.get_response(request)
             if response.status_code >= 400:
                 transaction.set_rollback(True)
@@ -82,6 +84,7 @@ class TenantMiddleware:
             if user.first_password and request.path_info != CHANGE_PATH:
                 return _to_password(request)
             request.actor = actor_for(user, chosen)  # type: ignore[attr-defined]
+            bind_contextvars(tenant=chosen.tenant.slug)
             with scopes.tenant_scope(chosen.tenant_id):
                 response = self.get_response(request)
                 if response.status_code >= 400:  # a page that refuses has not done half of it, either
@@ -106,6 +109,7 @@ class TenantMiddleware:
                 raise Http404
             request.actor = platform.visitor(request.user, tenant)  # type: ignore[attr-defined]
             request.visit = visit  # type: ignore[attr-defined]
+            bind_contextvars(tenant=tenant.slug)
             response = self.get_response(request)
             transaction.set_rollback(True)  # a page that was looked at by an outsider leaves no trace of being read
             return _kept_nowhere(response)
