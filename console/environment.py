@@ -26,6 +26,14 @@ def read(name: str, default: str = "") -> str:
         raise ValueError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
 
 
+def number(name: str, default: int) -> int:
+    """A whole number from 0 on. Raises ValueError where it is none."""
+    text = os.environ.get(name, "").strip()
+    if text and not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{name} is {text!r}; it has to be a whole number, such as {default}")
+    return int(text) if text else default
+
+
 def database(url: str, role: str, **extra: Any) -> dict[str, Any]:
     """A Django DATABASES entry for ``url`` (``postgresql://user:pw@host:port/name?host=/socket/dir``) that acts as ``role``.
 

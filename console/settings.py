@@ -23,6 +23,9 @@ try:
     OWNER_URL = environment.read("SAYSO_OWNER_DATABASE_URL", DATABASE_URL)
     REDIS_URL = environment.redis_url(environment.read("REDIS_URL", "redis://127.0.0.1:6379/0"))
     CELERY_BROKER_URL = environment.broker_url(REDIS_URL)
+    # Who may read /metrics from another machine; and how many tenants are named there, those with the most runs.
+    SAYSO_METRICS_TOKEN = environment.read("SAYSO_METRICS_TOKEN")
+    SAYSO_METRICS_TENANTS = environment.number("SAYSO_METRICS_TENANTS", 100)
     if SAYSO_MASTER_KEY:
         environment.master_key(SAYSO_MASTER_KEY)
 
@@ -134,7 +137,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes speak plain HTTP from inside
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes speak plain HTTP from inside
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 
 # The limit of any request body, stated in its refusal: 1 MB.

@@ -28,6 +28,7 @@ from console.tenants import pages as tenant_pages
 from console.workflows import contract_pages, import_pages, oversight_pages, revision_pages, tool_pages
 from console.workflows import pages as workflow_pages
 from telemetry import pages as insight_pages
+from telemetry.outwards.exposition import metrics
 
 
 class Small(IntConverter):
@@ -43,6 +44,7 @@ handler500 = outage.failed
 urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("api/v1/", api.urls),
     path("", RedirectView.as_view(pattern_name="queue"), name="home"),
     path("login/", tenant_pages.login, name="login"),

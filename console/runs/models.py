@@ -101,7 +101,7 @@ class Run(models.Model):
             models.Index(fields=["ready_at"], name="run_ready", condition=models.Q(status="queued")),
             models.Index(fields=["lease_until"], name="run_leased", condition=models.Q(status="running")),
             models.Index(fields=["wake_at"], name="run_wake", condition=models.Q(wake_at__isnull=False)),
-            models.Index(fields=["ended_at"], name="run_ended", condition=models.Q(ended_at__isnull=False)),
+            models.Index(fields=["ended_at"], name="run_over", condition=models.Q(ended_at__isnull=False)),
             models.Index(fields=["waiting_since"], name="run_parked", condition=models.Q(waiting_since__isnull=False)),
             models.Index(fields=["smoke_test"], name="run_smoke", condition=models.Q(smoke_test__isnull=False)),
             models.Index(fields=["fork_of"], name="run_fork", condition=models.Q(fork_of__isnull=False)),

@@ -26,7 +26,7 @@ from console.tenants.models import Membership, Tenant, User
 from console.tenants.problems import problem
 
 OPEN_PATHS = frozenset(
-    {"/healthz", "/readyz", "/login/", "/logout/", "/favicon.ico", "/robots.txt", "/api/v1/openapi.json"}
+    {"/healthz", "/readyz", "/metrics", "/login/", "/logout/", "/favicon.ico", "/robots.txt", "/api/v1/openapi.json"}
 )
 
 

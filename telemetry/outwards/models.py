@@ -18,9 +18,19 @@ class Told(models.Model):
 
 
 class Position(models.Model):
-    """Up to when runs have been told, and which process is telling them now."""
+    """Up to when runs have been told (or counted), and which process is telling them now."""
 
-    name = models.CharField(max_length=20, primary_key=True)  # spans
+    name = models.CharField(max_length=20, primary_key=True)  # spans, ended
     at = models.DateTimeField()
     token = models.BigIntegerField(default=0)
     leased_until = models.DateTimeField()
+
+
+class Ended(models.Model):
+    """How many runs of a tenant had ended by the position ``ended``: a counter that needs no recount of all runs."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "status", "stop_reason")
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    status = models.CharField(max_length=12)
+    stop_reason = models.CharField(max_length=24)
+    many = models.BigIntegerField(default=0)

@@ -22,6 +22,30 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="Ended",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "tenant_id",
+                        "status",
+                        "stop_reason",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("status", models.CharField(max_length=12)),
+                ("stop_reason", models.CharField(max_length=24)),
+                ("many", models.BigIntegerField(default=0)),
+                (
+                    "tenant",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant"),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
             name="Told",
             fields=[
                 (
@@ -44,4 +68,5 @@ class Migration(migrations.Migration):
             },
         ),
         Wall("Told"),
+        Wall("Ended"),
     ]

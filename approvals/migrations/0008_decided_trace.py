@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("approvals", "0006_mentions"),
+        ("approvals", "0007_changed"),
     ]
 
     operations = [

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0009_stopping"),
+        ("runs", "0012_facts"),
         ("tenants", "0005_first_password"),
         ("workflows", "0009_assessed"),
     ]
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="run",
-            index=models.Index(condition=models.Q(("ended_at__isnull", False)), fields=["ended_at"], name="run_ended"),
+            index=models.Index(condition=models.Q(("ended_at__isnull", False)), fields=["ended_at"], name="run_over"),
         ),
         migrations.AddIndex(
             model_name="run",
