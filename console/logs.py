@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
+import structlog
+
 from console.durable.bodies import CALL
 
 HIDDEN = "[hidden]"
@@ -57,6 +59,13 @@ class Seldom(logging.Filter):
         if record.levelno >= logging.ERROR:  # it is the collector that fails, and nobody has to get up for it
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
+
+
+def bound() -> dict[str, Any]:
+    """What lines say here, for work that is handed to a thread."""
+    call = CALL.get()
+    known = structlog.contextvars.get_contextvars()
+    return known if call is None else {**known, "step": f"{call.scope}#{call.n}"}
 
 
 def step(logger: Any, method: str, line: Line) -> Line:

@@ -12,6 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.errors import ReadOnlySqlTransaction
+from structlog.contextvars import bound_contextvars
+
+from console import logs
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -34,8 +37,17 @@ class Database:
         self._connections.append(own)
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Await ``work`` in a thread. It must be safe to do again: a lost connection is made anew and the work repeated."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: _persist(work, *args, **kwargs))
+        """Await ``work`` in a thread. It must be safe to do again: a lost connection is made anew and the work repeated.
+
+        What it logs names what it is done for.
+        """
+        said = logs.bound()
+
+        def named() -> R:
+            with bound_contextvars(**said):
+                return _persist(work, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, named)
 
     def submit(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Any:
         """The same from another thread: a concurrent future."""

@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
 
+from structlog.contextvars import bind_contextvars
+
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
 from console.durable.loop import new_loop
@@ -134,6 +136,7 @@ class Host:
 
     async def _take(self, run_id: str) -> None:
         turn: Turn | None = None
+        bind_contextvars(run=run_id)
         try:
             turn = await advancing.claim(self._means, run_id)
             if turn is not None:
