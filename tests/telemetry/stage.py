@@ -61,6 +61,11 @@ class Desk:
         with self.house.scope():
             return ApprovalRequest.objects.get(pk=request.pk)
 
+    def finish(self, run: Run) -> Run:
+        """Approve the refund's result, too, which is reviewed: nobody has waived that here."""
+        self.decide(run)
+        return self.advance(run)
+
 
 def make_desk(world: World, model: str, bank: Bank, workers: Callable[[], Worker]) -> Desk:
     """The workflow in northwind, made as an admin makes it."""
