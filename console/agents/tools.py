@@ -91,6 +91,28 @@ class ToolSpec:
             self._validator.append(validator(self.schema))
         return misfit(self._validator[0], arguments)
 
+    def shown(self, name: str, given: Json, mode: str) -> dict[str, Json]:
+        """What a gate is told of a call, which the team knows the tool for by ``name``: what people see, rules judge."""
+        fault = self.fault(given)
+        shown: dict[str, Json] = {
+            "title": self.headline(given),
+            "tool": name,
+            "catalogue": self.name,
+            "version": self.version,
+            "arguments": given,
+            "description": self.description,
+            "schema": dict(self.schema),
+            "safety": str(self.safety),
+            "risk": self.risk,
+            "approval": "require" if fault or self.approval == "unknown" else self.approval,
+            "mode": mode,
+        }
+        if self.money:
+            shown["money"] = self.money
+        if fault:
+            shown["fault"] = fault
+        return shown
+
     def headline(self, arguments: Json) -> str:
         """One line for people that says what would be done."""
         if self.title and isinstance(arguments, dict) and UNPARSABLE not in arguments:

@@ -120,23 +120,7 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         room, fault = self._room, spec.fault(given)
         timeout = min(spec.timeout, room.limits.tool_timeout or spec.timeout)
         timeout = await room.left_of_turn(self._config.agent, timeout)
-        shown: dict[str, Json] = {
-            "title": spec.headline(given),
-            "tool": name,
-            "catalogue": spec.name,
-            "version": spec.version,
-            "arguments": given,
-            "description": spec.description,
-            "schema": dict(spec.schema),
-            "safety": str(spec.safety),
-            "risk": spec.risk,
-            "approval": "require" if fault or spec.approval == "unknown" else spec.approval,
-            "mode": room.oversight.of_stage(self._config.agent),
-        }
-        if spec.money:
-            shown["money"] = spec.money
-        if fault:
-            shown["fault"] = fault
+        shown = spec.shown(name, given, room.oversight.of_stage(self._config.agent))
 
         async def body(call: Call) -> Done:
             try:
