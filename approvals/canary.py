@@ -143,10 +143,10 @@ def _percent(share: float) -> str:
 _FIGURES = """
     WITH ended AS (
         (SELECT * FROM runs_run WHERE tenant_id = %(tenant)s AND revision_id = %(revision)s AND ended_at IS NOT NULL
-            AND smoke_test_id IS NULL AND created_at >= %(since)s)
+            AND smoke_test_id IS NULL AND NOT probe AND created_at >= %(since)s)
         UNION
         (SELECT * FROM runs_run WHERE tenant_id = %(tenant)s AND revision_id = %(revision)s AND ended_at IS NOT NULL
-            AND smoke_test_id IS NULL AND created_at < %(since)s ORDER BY created_at DESC LIMIT %(before)s)),
+            AND smoke_test_id IS NULL AND NOT probe AND created_at < %(since)s ORDER BY created_at DESC LIMIT %(before)s)),
     counted AS (SELECT * FROM ended WHERE status <> 'cancelled' OR stop_reason = 'terminated'),
     asked AS (SELECT q.verdict FROM approvals_approvalrequest q JOIN counted c ON c.id = q.run_id
         WHERE q.status = 'decided' AND q.verdict IN ('approve', 'edit', 'reject'))

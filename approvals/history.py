@@ -75,9 +75,9 @@ def find(
     since: datetime | None = None,
     limit: int = 20_000,
 ) -> Found:
-    """The calls of a tenant, a workflow or one run, newest first, without what they said. Tests of revisions are no
-    history, and what a retry took over from an earlier run is that run's."""
-    where = ["r.tenant_id = %(tenant)s", "r.smoke_test_id IS NULL", "s.verdict IS NOT NULL"]
+    """The calls of a tenant, a workflow or one run, newest first, without what they said. Tests of revisions and probes are
+    no history, and what a retry took over from an earlier run is that run's."""
+    where = ["r.tenant_id = %(tenant)s", "r.smoke_test_id IS NULL", "NOT r.probe", "s.verdict IS NOT NULL"]
     if workflow_id is not None:
         where.append("r.workflow_id = %(workflow)s")
     if since is not None:

@@ -101,7 +101,9 @@ def _try(actor: Actor, workflow: Workflow | None, sheet: Sheet, key: str) -> _Sa
 
 def _about(actor: Actor, workflow: Workflow | None, request: HttpRequest) -> dict[str, Json]:
     """What the page shows besides the draft."""
-    runs = access.all(Run, actor).filter(smoke_test=None).select_related("workflow").order_by("-created_at")
+    runs = (
+        access.all(Run, actor).filter(smoke_test=None, probe=False).select_related("workflow").order_by("-created_at")
+    )
     runs = runs.filter(workflow=workflow) if workflow else runs
     saved = request.GET.get("saved", "")
     typed = request.POST

@@ -188,6 +188,6 @@ def _buttons(actor: Actor, row: Run) -> dict[str, Any]:
             allowed = bool(retries.revision_for(row))
         except Refused:
             allowed = False
-    may_keep = actor.role == "admin" and over and row.smoke_test_id is None
+    may_keep = actor.role == "admin" and over and row.smoke_test_id is None and not row.probe
     may_fork = may and not forks.refusal(row)
     return {"may_cancel": may and not over, "may_retry": allowed, "may_keep": may_keep, "may_fork": may_fork}

@@ -60,7 +60,7 @@ WHERE NOT EXISTS ({_RECORD.format(tenant="t.id", kind="tenant")} AND a.action = 
 """  # noqa: S608  # texts of ours
 _NO_RUN = f"""
 SELECT r.tenant_id, r.id, r.started_by_name FROM runs_run r
-WHERE NOT EXISTS ({_RECORD.format(tenant="r.tenant_id", kind="run")} AND a.object_id = r.id::text) LIMIT %s
+WHERE NOT r.probe AND NOT EXISTS ({_RECORD.format(tenant="r.tenant_id", kind="run")} AND a.object_id = r.id::text) LIMIT %s
 """  # noqa: S608
 _NO_DECISION = f"""
 SELECT q.tenant_id, q.id, q.decided_by_name FROM approvals_approvalrequest q

@@ -32,7 +32,7 @@ def versions() -> str:
     with system_scope("doctor: journal versions"), connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(array_agg(DISTINCT journal_version), '{}'), COALESCE(array_agg(DISTINCT autogen_version), '{}')"
-            " FROM runs_run WHERE status IN ('queued', 'running', 'waiting')"
+            " FROM runs_run WHERE status IN ('queued', 'running', 'waiting') AND NOT probe"
         )
         journals, autogens = cursor.fetchone()
     autogen = version("autogen-agentchat")

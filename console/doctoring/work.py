@@ -128,11 +128,11 @@ SELECT queue, COUNT(*), clock_timestamp() - MIN(ready_at) FROM (
 ) AS ready GROUP BY queue ORDER BY queue
 """  # noqa: S608  # a text of ours
 _PENDING = """
-SELECT COUNT(*), clock_timestamp() - MIN(created_at) FROM approvals_approvalrequest WHERE status = 'pending'
+SELECT COUNT(*), clock_timestamp() - MIN(created_at) FROM approvals_approvalrequest WHERE status = 'pending' AND NOT probe
 """
 _STUCK = """
 SELECT (SELECT COUNT(*) FROM runs_run WHERE status = 'running' AND lease_until < clock_timestamp() - interval '1 minute'),
-       (SELECT COUNT(*) FROM runs_run r WHERE r.status = 'waiting' AND r.wake_at IS NULL AND NOT EXISTS (
+       (SELECT COUNT(*) FROM runs_run r WHERE r.status = 'waiting' AND NOT r.probe AND r.wake_at IS NULL AND NOT EXISTS (
             SELECT 1 FROM approvals_approvalrequest q WHERE q.tenant_id = r.tenant_id AND q.run_id = r.id
             AND q.status = 'pending')),
        (SELECT COUNT(DISTINCT r.id) FROM runs_run r JOIN runs_step s ON s.run_id = r.id

@@ -89,11 +89,11 @@ def health_of_all() -> tuple[list[Finding], list[str]]:
 
 _OPEN = """
 SELECT tenant_id, status, COUNT(*), MIN(ready_at) FROM runs_run
-WHERE tenant_id = ANY(%s) AND status = ANY(%s) GROUP BY tenant_id, status
+WHERE tenant_id = ANY(%s) AND status = ANY(%s) AND NOT probe GROUP BY tenant_id, status
 """
 _PENDING = """
 SELECT tenant_id, COUNT(*), MIN(created_at), COUNT(*) FILTER (WHERE kind = 'in_doubt') FROM approvals_approvalrequest
-WHERE tenant_id = ANY(%s) AND status = 'pending' GROUP BY tenant_id
+WHERE tenant_id = ANY(%s) AND status = 'pending' AND NOT probe GROUP BY tenant_id
 """
 _ENDED = """
 SELECT tenant_id, COUNT(*) FROM runs_run

@@ -30,7 +30,7 @@ def check(tenant: Tenant) -> None:
     most = {name: int(own.get(name) or limits.DEFAULTS[name]) for name in ("max_runs", "starts_per_minute")}
     since = timezone.now() - MINUTE
     busy = Q(status__in=(RunStatus.QUEUED, RunStatus.RUNNING))
-    mine = Run.objects.filter(busy | Q(created_at__gt=since), tenant=tenant)
+    mine = Run.objects.filter(busy | Q(created_at__gt=since), tenant=tenant, probe=False)
     counted = mine.aggregate(at_work=Count("pk", filter=busy), started=Count("pk", filter=Q(created_at__gt=since)))
     if counted["at_work"] >= most["max_runs"]:
         raise AtLimit(

@@ -258,7 +258,7 @@ def list_runs(
     limit: Annotated[int, Query(ge=1, le=paging.MAX_LIMIT)] = paging.LIMIT,
 ) -> Any:
     actor = actor_of(request)
-    rows, shown = access.all(_RUN, actor).filter(smoke_test=None), display.of(actor)
+    rows, shown = access.all(_RUN, actor).filter(smoke_test=None, probe=False), display.of(actor)
     if status:
         rows = rows.filter(status=status)
     if workflow:

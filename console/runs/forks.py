@@ -154,6 +154,8 @@ def plan(run: Run, from_step: int, edit: str = "") -> Plan:
 
 def refusal(run: Run) -> str:
     """Why the run cannot be forked at all, in a sentence; empty where it can."""
+    if run.probe:  # the sentence fits while its request waits, too: it gives nothing away
+        return "Nothing of this run is in its journal, so there is no step to fork it from."
     if run.smoke_test_id is not None:
         return "This run was part of a smoke test, in which nothing is done; run the whole test again."
     if run.status not in (*TERMINAL, RunStatus.WAITING):

@@ -23,6 +23,23 @@ class RunStatus(models.TextChoices):
 TERMINAL = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
+# Never queued or running: no worker can claim it, no fencing token is ever given out for it, so no step can be written.
+INERT = models.Q(
+    status__in=(str(RunStatus.WAITING), str(RunStatus.CANCELLED)),
+    token=0,
+    wake=0,
+    ready_at=None,
+    wake_at=None,
+    lease_until=None,
+    leased_at=None,
+    lease_owner="",
+    cancel_requested=False,
+    retry_of=None,
+    fork_of=None,
+    smoke_test=None,
+)
+
+
 class Run(models.Model):
     """One execution of a revision. Who may advance it is said by ``lease_until`` and ``token`` (the fence)."""
 
@@ -53,6 +70,8 @@ class Run(models.Model):
         "workflows.SmokeTest", null=True, on_delete=models.PROTECT, related_name="runs", db_index=False
     )
     smoke_case = models.CharField(max_length=80, blank=True, default="")
+    # What a planted request stands in front of: nobody's work. The constraint below keeps every worker away; see decoys.py.
+    probe = models.BooleanField(default=False, db_default=False)
 
     # Lease and wake-up: see actions.claim, renew, park, wake.
     token = models.BigIntegerField(default=0)
@@ -91,7 +110,10 @@ class Run(models.Model):
     changed = ChangedField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="run_in_tenant")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="run_in_tenant"),
+            models.CheckConstraint(condition=~models.Q(probe=True) | INERT, name="probe_is_inert"),
+        ]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="run_list"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),

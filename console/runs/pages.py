@@ -39,7 +39,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     """The runs of the tenant, newest first."""
     actor = actor_of(request)
     wanted = listing.read(request.GET)
-    rows = listing.narrowed(access.all(_LISTED, actor).filter(smoke_test=None), wanted)
+    rows = listing.narrowed(access.all(_LISTED, actor).filter(smoke_test=None, probe=False), wanted)
     after: str | None = ""
     if wanted.sort:
         found = list(rows[: listing.MANY])
@@ -151,7 +151,7 @@ def _counts(actor: Actor) -> dict[str, Any]:
     """waiting, open, failed (in the last day), and what waits for a worker; in_doubt are calls of runs not over."""
     yesterday = timezone.now() - timedelta(days=1)
     lately = Q(status=RunStatus.FAILED, ended_at__gte=yesterday)
-    rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately, smoke_test=None)
+    rows = access.all(Run, actor).filter(~Q(status__in=TERMINAL) | lately, smoke_test=None, probe=False)
     doubtful = access.all(Step, actor).filter(status="in_doubt", run__ended_at=None).order_by().values("status")
     counts = rows.aggregate(
         waiting=Count("id", filter=Q(status=RunStatus.WAITING)), open=Count("id", filter=~Q(status__in=TERMINAL)),

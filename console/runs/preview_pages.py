@@ -60,7 +60,9 @@ def hears(request: HttpRequest, slug: str) -> HttpResponse:
             return redirect(f"/workflows/{slug}/compare/?to={revision.number}")
         except Refused as refused:  # a limit that was lowered further up since, for one
             errors = _told(refused.findings)
-    runs = list(access.all(Run, actor).filter(workflow=workflow, smoke_test=None).order_by("-created_at")[:RUNS])
+    runs = list(
+        access.all(Run, actor).filter(workflow=workflow, smoke_test=None, probe=False).order_by("-created_at")[:RUNS]
+    )
     run = next((one for one in runs if str(one.pk) == given.get("run")), runs[0] if runs else None)
     filters = (body.get("filters") or {}).get(name) or []
     context = {

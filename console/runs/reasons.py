@@ -44,15 +44,15 @@ def since(now: datetime | None = None) -> datetime:
 
 def counted(actor: Actor) -> list[Line]:
     """Every reason, in the order of the enum. One query, of an index alone."""
-    rows = access.all(Run, actor).filter(created_at__gte=since(), smoke_test=None).exclude(stop_reason="")
+    rows = access.all(Run, actor).filter(created_at__gte=since(), smoke_test=None, probe=False).exclude(stop_reason="")
     found = dict(rows.order_by().values_list("stop_reason").annotate(Count("id")))
     return [Line(reason, reason.about, found.get(str(reason), 0)) for reason in StopReason]
 
 
 def ended_so(actor: Actor, reason: StopReason, rows: QuerySet[Run] | None = None) -> QuerySet[Run]:
-    """The runs that ended for ``reason``; smoke tests are nobody's work, and left out."""
+    """The runs that ended for ``reason``; smoke tests and probes are nobody's work, and left out."""
     return access.all(Run.objects.all() if rows is None else rows, actor).filter(
-        stop_reason=str(reason), smoke_test=None
+        stop_reason=str(reason), smoke_test=None, probe=False
     )
 
 

@@ -29,6 +29,8 @@ def revision_for(run: Run) -> Revision:
     """
     if run.status not in TERMINAL:
         raise Refused(f"The run is still {run.status}; only a run that has ended can be retried.")
+    if run.probe:
+        raise Refused("This was an oversight probe, in which no team ran: there is nothing to do again.")
     if run.smoke_test_id is not None:
         raise Refused("This run was part of a smoke test, in which nothing is done; run the whole test again.")
     try:

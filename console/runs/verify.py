@@ -51,6 +51,7 @@ class RunFacts:
     wakes: bool = False
     ended: bool = False
     smoke: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,14 @@ def _of_run(run: RunFacts, steps: Sequence[StepFacts]) -> Iterator[str]:
         yield f"the run is {run.status}, yet counts as ready for a worker"
     if run.status != RunStatus.WAITING and run.wakes:
         yield f"the run is {run.status}, yet is to be woken at some time"
-    if run.status == RunStatus.WAITING and not run.wakes and all(step.settled is not None for step in steps):
+    if run.probe and steps:
+        yield f"the run is a probe, in which nothing is ever done, and its journal has {len(steps)} steps"
+    if (
+        not run.probe
+        and run.status == RunStatus.WAITING
+        and not run.wakes
+        and all(step.settled is not None for step in steps)
+    ):
         yield "the run waits, and no step of it is open: there is nothing that could wake it"
 
 
@@ -244,8 +252,8 @@ def batches(
 
 
 def _read(row: tuple[Any, ...]) -> Read:
-    steps = [StepFacts(**each) for each in _json(row[10])]
-    return Read(RunFacts(*row[:10]), sorted(steps, key=lambda step: step.seq), _json(row[11]))
+    steps = [StepFacts(**each) for each in _json(row[11])]
+    return Read(RunFacts(*row[:11]), sorted(steps, key=lambda step: step.seq), _json(row[12]))
 
 
 def _json(value: Json) -> list[dict[str, Json]]:
@@ -255,7 +263,7 @@ def _json(value: Json) -> list[dict[str, Json]]:
 
 _READ = """
 SELECT r.id, r.tenant_id, r.status, r.stop_reason, r.lease_until IS NOT NULL, r.lease_owner, r.ready_at IS NOT NULL,
-       r.wake_at IS NOT NULL, r.ended_at IS NOT NULL, r.smoke_test_id IS NOT NULL,
+       r.wake_at IS NOT NULL, r.ended_at IS NOT NULL, r.smoke_test_id IS NOT NULL, r.probe,
        (SELECT json_agg(json_build_object(
             'seq', s.seq, 'scope', s.scope, 'n', s.n, 'kind', s.kind, 'status', s.status, 'settled', s.settled,
             'ended', s.ended_at IS NOT NULL, 'safety', s.safety, 'effect', COALESCE(s.verdict ->> 'effect', ''),

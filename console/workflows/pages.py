@@ -36,9 +36,8 @@ def workflows(request: HttpRequest) -> HttpResponse:
     """Every workflow of the tenant."""
     actor = actor_of(request)
     rows = access.all(Workflow.objects.select_related("current"), actor)
-    found = list(
-        rows.annotate(open_runs=Count("runs", filter=Q(runs__status__in=_OPEN, runs__smoke_test=None))).order_by("name")
-    )
+    work = Q(runs__status__in=_OPEN, runs__smoke_test=None, runs__probe=False)
+    found = list(rows.annotate(open_runs=Count("runs", filter=work)).order_by("name"))
     tools = registry.of(actor.tenant.id)
     for one in found:
         first = behaviour(one.current.body, tools)[:1] if one.current else []
