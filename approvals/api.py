@@ -78,7 +78,8 @@ class KnownOut(Schema):
 class ApprovalOut(Schema):
     """``arguments`` and ``digest`` are those on the table: an edit's where one stands, else the model's own
     (``proposed``). ``verdicts`` are those that can be given now; ``content`` is what the person is shown. ``known`` is
-    told of a request in doubt, and not in lists."""
+    told of a request in doubt, and not in lists. ``probe``: it was planted to see whether it is caught, and nothing came
+    of it; said once it is over."""
 
     id: str
     run: str
@@ -93,6 +94,7 @@ class ApprovalOut(Schema):
     digest: str
     content: dict[str, Json]
     status: str
+    probe: bool = False
     verdicts: list[str]
     votes: list[VoteOut]
     approvers: int

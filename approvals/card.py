@@ -27,6 +27,7 @@ from approvals.actions.requests import vote_contents
 from approvals.arguments import first_fault
 from approvals.legible import exact, oddities, plain
 from approvals.models import ApprovalRequest, Sighting, Vote
+from approvals.probes import telling
 from approvals.rules import duration as rule_duration
 from console.runs.feed import run_topic
 from console.runs.models import FeedEvent, Run
@@ -59,6 +60,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
     if hand["own"]:
         verdicts = [one for one in verdicts if one not in audience.AGREES]
     edit = edit if "edit" in verdicts and hand["may"] else ""
+    run, proposing = _so_far(actor, row)
     result = {
         "item": item,
         "revision": row.run.revision.number,
@@ -74,7 +76,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "exact": _exact(arguments),
         "edited": edited,
         "like": precedents.of(actor, row),
-        "proposing": evidence.proposing(actor, row),
+        "proposing": proposing,
         "raw": arguments.get(UNPARSABLE, arguments) if isinstance(arguments, dict) else arguments,
         "text": text,
         "said": shapes.folded(text, oddities(text)),
@@ -96,8 +98,8 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "seen": [one for one in Sighting.objects.filter(tenant=row.tenant_id, request=row).order_by("shown_at")[:8]],
         "edit": edit,
         "typed": typed or {},
-        "tokens": row.run.input_tokens + row.run.output_tokens,
-        "machine_s": row.run.model_s + row.run.tool_s,
+        "probe": telling.told(row),
+        **run,
         "waiting_s": _waited(row.run),
     }
     if edit and row.kind == "tool":
@@ -276,6 +278,17 @@ def _on_expiry(row: ApprovalRequest) -> str:
         "escalate": "it is escalated and stays open.",
         "approve": f"{row.tool} is called: it does no more than read, and the rule says so.",
     }.get(row.on_expiry, f"it is rejected, and {agent} is told that nobody answered.")
+
+
+def _so_far(actor: Actor, row: ApprovalRequest) -> tuple[dict[str, Any], evidence.Proposing | None]:
+    """What the run took until here (tokens, US dollars, seconds), and what proposing it took."""
+    guise = telling.guise(row)
+    if guise is not None:
+        said = {"tokens": guise.tokens, "cost": guise.cost, "machine_s": guise.machine_s}
+        return said, evidence.Proposing(guise.model, guise.proposing_tokens, guise.proposing_cost)
+    run = row.run
+    said = {"tokens": run.input_tokens + run.output_tokens, "cost": run.cost, "machine_s": run.model_s + run.tool_s}
+    return said, evidence.proposing(actor, row)
 
 
 def _waited(run: Run) -> float:

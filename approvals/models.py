@@ -8,6 +8,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
 from approvals.notices import models as notices  # noqa: F401 - Django looks for an app's tables here
+from approvals.probes import models as probes  # noqa: F401 - as above
 from console.prepared import Rows
 from console.tenants.stamps import ChangedField
 
@@ -64,6 +65,9 @@ class ApprovalRequest(models.Model):
         db_persist=True,
     )
     started_by_id = models.UUIDField(null=True)  # by value: who started the run never approves in it
+    # Planted to see whether it is caught; see probes/. Nothing is done whatever is decided, and no figure counts it.
+    probe = models.BooleanField(default=False, db_default=False)
+    shown_words = models.PositiveIntegerField(null=True)  # see shown.py; null in older ones
     created_at = models.DateTimeField(auto_now_add=True)
 
     # What the rule asks for, frozen when the request is made. The group alone moves: up the chain, on its agenda.
@@ -122,6 +126,11 @@ class ApprovalRequest(models.Model):
             models.Index(  # what like requests got before; see precedents.py
                 fields=["tenant", "workflow", "kind", "tool", "rule_name", "-created_at"],
                 name="request_like",
+                condition=models.Q(status__in=("decided", "expired")),
+            ),
+            models.Index(  # what people decided in a time; see telemetry/people.py
+                fields=["tenant", "decided_at"],
+                name="request_decided",
                 condition=models.Q(status__in=("decided", "expired")),
             ),
         ]

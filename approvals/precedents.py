@@ -1,8 +1,8 @@
 """What requests like this one got before: figures for the card, in two queries that stay small in a large tenant.
 
-Alike are requests of the same workflow, kind, tool and rule. They count where they were made in the 90 days before this
-one and had been decided by the time that this one was: a card shows what could be known then, later too. Of very many,
-the latest ``MOST`` are counted, and the card says so.
+Alike are requests of the same workflow, kind, tool and rule, probes aside. They count where they were made in the 90 days
+before this one and had been decided by the time that this one was: a card shows what could be known then, later too. Of
+very many, the latest ``MOST`` are counted, and the card says so.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ def _like(actor: Actor, row: ApprovalRequest) -> QuerySet[ApprovalRequest]:
             tool=row.tool,
             rule_name=str((row.rule or {}).get("name") or ""),
             status__in=(RequestStatus.DECIDED, RequestStatus.EXPIRED),
+            probe=False,
             created_at__lt=row.created_at,
             created_at__gte=row.created_at - timedelta(days=DAYS),
             decided_at__lte=row.decided_at or timezone.now(),

@@ -62,6 +62,7 @@ def _one(request: ApprovalRequest, votes: Sequence[Vote]) -> dict[str, Json]:
         "digest": table.digest,
         "content": content,
         "status": request.status,
+        "probe": request.probe and not pending,
         "verdicts": [
             each
             for each in allowed_by(request.kind, request.verdicts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from django.db import connection
 
 from approvals import actions as approvals
 from approvals import canary
+from approvals.probes import planting
 from console import queues
 from console.durable import SCHEMA_VERSION
 from console.runs import actions, feed, smoke, wakeups
@@ -31,6 +33,7 @@ HOLD = 3.0  # seconds for those who hold leases to renew them by a clock that ha
 _told: dict[str, float] = {}  # when a full queue was last spoken of
 _NEWER = " newer"  # no name of a queue
 _clock: tuple[datetime, float] | None = None  # what the database's clock and our steady one said in the last sweep
+_chance = random.SystemRandom()  # when a probe is planted can be foreseen by nobody
 _held: float = 0.0  # until when, by our steady one, nobody's lease counts as expired
 _next: float | None = None  # when, by our steady one, the first of all leases runs out
 
@@ -40,6 +43,7 @@ def sweep() -> int:
     _tell_newer()
     first = lost_wake_ups() + expired_leases() + due_runs() + approvals.expire_due() + approvals.lapse()
     moved = first + canary.look() + smoke.look() + waivers.expire() + contracts.catch_up()
+    moved += planting.plant_due(_chance)
     _tell()
     return moved
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import agenda, policy
+from approvals import agenda, policy, shown
 from approvals.actions import standing
 from approvals.actions.requests import hours_of, lock_run, plain, shown_for, tell, title_of
 from approvals.models import NEVER_DUE, PRESSING, ApprovalRequest
@@ -37,11 +37,21 @@ def announce(run_id: UUID, ask: Ask, blocks: int = 1) -> ApprovalRequest | None:
     existing, covered = _found(run, ask, now)
     if existing:
         return ApprovalRequest.objects.get(tenant=run.tenant_id, run=run, scope=ask.scope, n=ask.n)
+    request = write(run, ask, now, blocks)
+    if not (covered and standing.use(request)):
+        tell(request, run, ())
+        outbox.note(request, run, events.CREATED)
+    return request
+
+
+def write(run: Run, ask: Ask, now: datetime, blocks: int = 1) -> ApprovalRequest:
+    """The row of a request that is made at ``now``, with what its verdict demands frozen. Nobody is told of it yet."""
     verdict = ask.verdict or policy.judge(ask, {}, policy.Facts())
     detail = verdict.detail if isinstance(verdict.detail, Mapping) else {}
     planned = agenda.plan(now, detail, hours_of(run.tenant_id) if detail.get("hours") == "business" else None)
     risk = detail.get("risk") or ""
-    request = ApprovalRequest.objects.create(
+    asked, title, reason = shown_for(ask), plain(title_of(ask, run), 300), plain(verdict.reason, 2000)
+    return ApprovalRequest.objects.create(
         tenant_id=run.tenant_id,
         run=run,
         workflow_id=run.workflow_id,
@@ -51,17 +61,19 @@ def announce(run_id: UUID, ask: Ask, blocks: int = 1) -> ApprovalRequest | None:
         agent=plain(ask.agent, 200),
         tool=plain(ask.tool, 200),
         risk=risk,
-        title=plain(title_of(ask, run), 300),
-        sealed_request=crypto.seal_json(run.tenant_id, "request", shown_for(ask)),
+        title=title,
+        sealed_request=crypto.seal_json(run.tenant_id, "request", asked),
         digest=ask.digest,
-        reason=plain(verdict.reason, 2000),
+        reason=reason,
         rule=detail.get("rule"),
         started_by_id=run.started_by_id,
+        shown_words=shown.words_of(asked, title, reason),
         group=plain(detail.get("group") or "", 100),
         approvers=detail.get("approvers") or 1,
         verdicts=detail.get("verdicts") or [],
         second_for_edit=bool(detail.get("second_for_edit")),
-        standing_allowed=detail.get("standing") is not False,
+        standing_allowed=detail.get("standing") is not False and not run.probe,
+        probe=run.probe,
         due_at=planned.due_at,
         on_expiry=_outcome(ask, detail),
         agenda=planned.agenda,
@@ -70,10 +82,6 @@ def announce(run_id: UUID, ask: Ask, blocks: int = 1) -> ApprovalRequest | None:
         falls=planned.due_at or NEVER_DUE,
         blocks=max(1, min(blocks, 999)),
     )
-    if not (covered and standing.use(request)):
-        tell(request, run, ())
-        outbox.note(request, run, events.CREATED)
-    return request
 
 
 def _found(run: Run, ask: Ask, now: datetime) -> tuple[bool, bool]:

@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 
 from approvals import agenda, audience, in_doubt, policy, rule_sets
-from approvals.actions import claims
+from approvals.actions import claims, concluding
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import (
     contents,
@@ -312,7 +312,9 @@ def _win(
         **beside,
     )
     outbox.note(request, run, events.DECIDED, by=actor.name)
-    if words.verdict == "terminate":
+    if run.probe:
+        concluding.decided(actor, request, run, words)  # there is no team to wake or to end
+    elif words.verdict == "terminate":
         because = f": {words.reason}" if words.reason else "."
         end_locked(run, "cancelled", "terminated", f"{actor.name} terminated the run{because}")
     else:
@@ -370,7 +372,8 @@ def _escalate(actor: Actor, request: ApprovalRequest, run: Run, words: Words) ->
         voided=True,
     )
     log.record(actor, "request.escalated", "request", request.pk, run=str(run.pk), group=request.group)
-    outbox.note(request, run, events.ESCALATED, by=actor.name)
+    if not (run.probe and concluding.escalated(actor, request, run)):
+        outbox.note(request, run, events.ESCALATED, by=actor.name)
     tell(request, run)
     return request
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from approvals import agenda
+from approvals.actions import concluding
 from approvals.actions.decisions import pass_on, settle
 from approvals.actions.lifecycle import end_locked
 from approvals.actions.requests import tell
@@ -66,7 +67,9 @@ def _expire(policy: Actor, request: ApprovalRequest, run: Run) -> bool:
     settle(request, RequestStatus.EXPIRED, words, timezone.now(), None, policy.name)
     log.record(policy, "request.expired", "request", request.pk, run=str(run.pk), verdict=verdict)
     outbox.note(request, run, events.EXPIRED)
-    if verdict == "terminate":
+    if run.probe:
+        concluding.expired(policy, request, run)
+    elif verdict == "terminate":
         end_locked(run, "failed", "expired", f"Nobody answered in time: {request.title}")
     else:
         runs.wake(run.pk)

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals import in_doubt
+from approvals.actions import concluding
 from approvals.actions.requests import lock_run, tell
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest, RequestStatus
@@ -36,7 +37,13 @@ def cancel_run(actor: Actor, run: Run) -> Run:
     locked = lock_run(run.pk, actor.tenant.pk)
     if locked.status in TERMINAL:
         raise RunOver(locked)
-    end_locked(locked, "cancelled", "cancelled", f"{actor.name} cancelled the run.")
+    if locked.probe:
+        for request in ApprovalRequest.objects.filter(
+            tenant=locked.tenant_id, run=locked, status=RequestStatus.PENDING
+        ):
+            concluding.withdrawn(actor, request, locked)
+    else:
+        end_locked(locked, "cancelled", "cancelled", f"{actor.name} cancelled the run.")
     log.record(actor, "run.cancelled", "run", locked.pk)
     return Run.objects.select_related("workflow", "revision", "tenant").get(pk=locked.pk)
 

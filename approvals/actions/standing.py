@@ -115,7 +115,10 @@ def use(request: ApprovalRequest) -> bool:
 
 
 def unfit(request: ApprovalRequest) -> str:
-    """Why a request cannot be approved in advance, or an empty text."""
+    """Why a request cannot be approved in advance, or an empty text. A probe is like one whose rule does not allow it:
+    it neither uses a yes in advance nor gives rise to one."""
+    if request.probe:
+        return "the rule that asks does not allow it"
     if request.kind != "tool":
         return "only calls of tools can be approved in advance"
     if request.approvers > 1:
