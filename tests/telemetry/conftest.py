@@ -1,4 +1,4 @@
-"""A desk with a collector beside it."""
+"""The tests of what reads the record afterwards; and a desk with a collector beside it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.approvals.conftest import woken
 from tests.demo.server import serving
 from tests.runs.turns import Worker
 from tests.telemetry.collector import Bank, Collector, banking, collecting
 from tests.telemetry.stage import Desk, make_desk
-from tests.world import World
+from tests.world import World, world
+
+__all__ = ["woken", "world"]
 
 
 @pytest.fixture(scope="session")
