@@ -28,6 +28,7 @@ from approvals import reading
 from approvals.actions import Conflict, Invalid, TooLate
 from approvals.api import router as approvals
 from approvals.notices.api import router as channels
+from approvals.probes.api import router as probes
 from approvals.rules_api import router as rules
 from console import openapi, outage
 from console.paging import BadCursor
@@ -51,6 +52,7 @@ from console.workflows.tool_api import router as tools
 from console.workflows.waiver_api import router as waivers
 from telemetry.api import router as telemetry
 from telemetry.windows import BadQuery
+from telemetry.people_api import router as looking
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +168,8 @@ for each in (
     telemetry,
     prices,
     displays,
+    probes,
+    looking,
 ):
     api.add_router("", each)
 

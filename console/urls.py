@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from approvals import compare_pages, hand_pages, rule_pages, run_pages
 from approvals import pages as queue_pages
 from approvals.notices import pages as notice_pages
+from approvals.probes import pages as probe_pages
 from console import outage
 from console.api import api
 from console.health import healthz, readyz
@@ -29,6 +30,7 @@ from console.workflows import contract_pages, import_pages, oversight_pages, rev
 from console.workflows import pages as workflow_pages
 from telemetry import pages as insight_pages
 from telemetry.outwards.exposition import metrics
+from telemetry import people_pages as looking_pages
 
 
 class Small(IntConverter):
@@ -95,6 +97,8 @@ urlpatterns = [
     path("tools/<str:name>/", tool_pages.switch, name="tool-switch"),
     path("credentials/", tenant_pages.credentials, name="credentials"),
     path("people/", people_pages.people, name="people"),
+    path("people/looking/", looking_pages.looking, name="looking"),
+    path("people/looking/decisions/", looking_pages.decisions, name="looking-decisions"),
     path("people/<uuid:user_id>/", people_pages.person, name="person"),
     path("groups/<slug:name>/", people_pages.group, name="group"),
     path("limits/", limit_pages.limit_form, name="limits"),
@@ -105,6 +109,7 @@ urlpatterns = [
     path("hours/", hand_pages.hours, name="hours"),
     path("display/", display_pages.display_form, name="display"),
     path("routing/", limit_pages.queue_form, name="routing"),
+    path("probes/", probe_pages.probes, name="probes"),
     path("channels/", notice_pages.channels, name="channels"),
     path("channels/<str:name>/", notice_pages.channel, name="channel"),
     path("channels/<str:name>/do/", notice_pages.do, name="channel-do"),

@@ -20,7 +20,9 @@ from console.tenants import absences
 from console.workflows.models import Workflow
 from tests.api.problems import problem
 from tests.api.test_workflows import TEAM
-from tests.approvals.desk import Desk, refund
+from tests.approvals.desk import Desk, make_desk, refund
+from tests.approvals.planted import BODY as PROBED
+from tests.approvals.planted import SAID, define
 from tests.workflows.waiving import ASSESSMENT, waive
 from tests.world import Api, World
 
@@ -30,6 +32,7 @@ UUID = "7a4e5bd4-2f3c-4a0e-9a39-0f6fd1b7d3f1"
 ALL = {"reviewer", "operator", "admin"}
 AWAY = {"username": "reviewer.northwind", "starts": SOON, "ends": LATER, "stands_in": "reviewer2.northwind"}
 SMS = {"kind": "http", "url": "https://sms.example.com/send", "schema": {"type": "object"}, "effect": "neither"}
+PROBE = {**SAID, "workflow": "probed", "name": "another"}
 HOOK = {"kind": "webhook", "address": "https://8.8.8.8/hook", "events": ["request.created"]}
 
 # (method, address, roles that may, a body that is right)
@@ -127,6 +130,11 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "channels/hook/deliveries", {"admin"}, None),
     ("post", "deliveries/{delivery}/redeliver", {"admin"}, None),
     ("delete", "channels/hook", {"admin"}, None),
+    ("get", "probes", {"admin"}, None),
+    ("post", "probes", {"admin"}, PROBE),
+    ("post", "probes/{probe}/plant", {"admin"}, None),
+    ("post", "probes/{probe}/withdraw", {"admin"}, None),
+    ("get", "telemetry/people", ALL, None),
     ("get", "me", ALL, None),
     ("get", "telemetry/summary", ALL, None),
     ("get", "telemetry/series?figure=cost&by=model", ALL, None),
@@ -169,8 +177,18 @@ def place(desk: Desk) -> dict[str, str]:
         away = absences.put_absence(
             house.admin.actor, house.reviewer.user.id, starts, starts + timedelta(days=2), "reviewer2.northwind"
         )
+    probe = define(make_desk(house, PROBED, "probed"), workflow="probed")
     ids = {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk), "standing": str(standing.pk)}
-    return {**ids, "type": "support_ticket", "test": UUID, "waiver": UUID, "delivery": sent, "absence": str(away.pk)}
+    ids["probe"] = str(probe.pk)
+    return {
+        **ids,
+        "type": "support_ticket",
+        "test": UUID,
+        "waiver": UUID,
+        "delivery": sent,
+        "absence": str(away.pk),
+        "probe": str(probe.pk),
+    }
 
 
 @pytest.fixture
