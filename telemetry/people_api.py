@@ -29,7 +29,7 @@ class ShareOut(Schema):
 
 
 class ReaderOut(Schema):
-    """``name`` is empty for the team. Seconds and words are medians; ``streak`` is of approvals in a row, ``rapid`` counts
+    """``name`` is empty for the team. ``median_s`` is off by 2.2 % at most; ``streak`` is of approvals in a row, ``rapid`` counts
     approvals within seconds of the one before."""
 
     name: str
@@ -38,7 +38,7 @@ class ReaderOut(Schema):
     unopened: ShareOut
     faster_than_read: ShareOut
     median_s: float | None
-    median_words: float | None
+    mean_words: float | None
     streak: int
     rapid: int
 

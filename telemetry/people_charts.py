@@ -9,7 +9,7 @@ from math import ceil, log10
 from telemetry.people import Point, reading_s
 
 WIDTH, HEIGHT = 720, 340
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 44  # around the plot
+LEFT, RIGHT, TOP, BOTTOM = 64, 28, 12, 44  # around the plot
 SHADES = 5
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _TIMES = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36_000, "10 h"), (360_000, "100 h"))
