@@ -51,8 +51,8 @@ from console.workflows.errors import Conflict as WorkflowConflict
 from console.workflows.tool_api import router as tools
 from console.workflows.waiver_api import router as waivers
 from telemetry.api import router as telemetry
-from telemetry.windows import BadQuery
 from telemetry.people_api import router as looking
+from telemetry.windows import BadQuery
 
 log = structlog.get_logger(__name__)
 

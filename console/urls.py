@@ -29,8 +29,8 @@ from console.tenants import pages as tenant_pages
 from console.workflows import contract_pages, import_pages, oversight_pages, revision_pages, tool_pages
 from console.workflows import pages as workflow_pages
 from telemetry import pages as insight_pages
-from telemetry.outwards.exposition import metrics
 from telemetry import people_pages as looking_pages
+from telemetry.outwards.exposition import metrics
 
 
 class Small(IntConverter):

@@ -68,7 +68,7 @@ class RunRow(NamedTuple):
     workflow: str
     revision: int
     topic: str
-    smoke: bool
+    unreal: bool  # of a smoke test, or behind a probe: nobody's work
     retry: bool
     fork: bool
     status: str
@@ -122,7 +122,7 @@ class RequestRow(NamedTuple):
     id: str
     tenant: str
     workflow: str
-    smoke: bool
+    unreal: bool  # of a smoke test, or behind a probe: nobody's work
     status: str
     agent: str
     tool: str
@@ -139,7 +139,7 @@ class RequestRow(NamedTuple):
 
 def of_run(run: RunRow, clock: Clock) -> list[Part]:
     """What a run's own row contributes: to the hour in which it was made, and once it is over to that of its end."""
-    if run.smoke:
+    if run.unreal:
         return []
     made, odd = clock.at("made", run.made, 0.0)
     first = {"started": 1, "retries": int(run.retry), "forks": int(run.fork), "odd": odd}
@@ -206,7 +206,7 @@ def of_step(step: StepRow, made: float, dims: Dims, clock: Clock) -> Part:
 
 def of_request(request: RequestRow, clock: Clock) -> list[Part]:
     """What an approval request contributes: when it was raised, first opened, escalated, and when it was over."""
-    if request.smoke:
+    if request.unreal:
         return []
     made, odd = clock.at("made", request.made, 0.0)
     dims: Dims = (("all", ""), ("rule", request.rule[:200]), ("group", request.group[:200]))

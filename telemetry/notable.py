@@ -143,7 +143,7 @@ def _unpriced(board: Board) -> Iterator[Notable]:
 
 def _reviewers(board: Board) -> Iterator[Notable]:
     """Who decided much without opening: said where there is enough to mean something."""
-    if board.scope.tenant is None:
+    if board.scope.tenant is None or not board.names:
         return
     decided = {bar.key: bar for bar in board.bars("decided", "reviewer")}
     for bar in board.bars("unopened", "reviewer"):
@@ -152,7 +152,7 @@ def _reviewers(board: Board) -> Iterator[Notable]:
             yield Notable(
                 f"{bar.label} decided {bar.value:,.0f} of {whole.value:,.0f} requests without opening them.",
                 "",
-                "/insights/people/" if board.links else "",
+                "/people/looking/" if board.links else "",
             )
             return
 

@@ -26,6 +26,7 @@ from telemetry.address import Asked
 from telemetry.charts import Chart
 from telemetry.models import Cursor
 from telemetry.panels import Board
+from telemetry.people import SEE_NAMES
 from telemetry.query import Scope, Totals
 
 SPLITS = ("workflow", "model", "agent", "topic")
@@ -44,7 +45,8 @@ def insights(request: HttpRequest) -> HttpResponse:
     if asked.workflow and asked.workflow not in workflows:
         asked.faults.append("“workflow” is none of this organisation's: all workflows are shown.")
         asked.workflow = ""
-    board = Board(Scope(actor.tenant.id, workflows.get(asked.workflow)), asked.window, now, asked.workflow)
+    scope, names = Scope(actor.tenant.id, workflows.get(asked.workflow)), actor.role in SEE_NAMES
+    board = Board(scope, asked.window, now, asked.workflow, names=names)
     if request.GET.get("chart"):
         return _file(request, board, asked)
     compared, revisions = _revisions(board, asked, workflows)
@@ -87,7 +89,7 @@ def _builders(board: Board, asked: Asked) -> dict[str, Callable[[], Chart]]:
         "waits": lambda: panels.waits(board),
         "models": lambda: panels.models(board),
     }
-    if board.scope.tenant is not None:
+    if board.scope.tenant is not None and board.names:
         found["reviewers"] = lambda: panels.reviewers(board)
     return found
 

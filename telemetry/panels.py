@@ -35,6 +35,7 @@ class Board:
     now: datetime
     workflow: str = ""
     links: bool = True
+    names: bool = True  # whether the viewer sees who of the reviewers did what; see people.SEE_NAMES
     kept: dict[Any, Any] = field(default_factory=dict, compare=False)  # answers, by their question: charts share them
 
     def bars(self, figure: str, by: str, *, most: int = ALL, before: bool = False) -> list[Bar]:

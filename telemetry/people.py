@@ -24,12 +24,14 @@ from django.db import connection
 
 from approvals.models import Calendar
 from console.tenants.access import Actor
+from console.tenants.models import Role
 from telemetry.people_stats import Agreement, Share, agreement, share
 
 WORDS_A_MINUTE = 238  # silent reading of English non-fiction by adults: Brysbaert 2019, a meta-analysis of 190 studies
 RAPID = 5  # seconds between two approvals of the same person
 BINS = 16 / log(2)  # of times, for each unit of their logarithm: 16 an octave
 SAMPLE = 400  # points of the scatter
+SEE_NAMES = (Role.ADMIN, Role.OPERATOR)  # who answers for how work is done; others see themselves, and the team
 LENGTHS = (50, 100, 200, 400)  # words: the last of each row of the table but one
 
 Json = Any
@@ -144,7 +146,7 @@ def reading_s(words: float) -> float:
 
 
 def figures(actor: Actor, window: Window) -> Figures:
-    """Everything, as the actor may see it: admins see each person, others themselves and the team."""
+    """Everything, as the actor may see it: admins and operators see each person, others themselves and the team."""
     zone = Calendar.objects.filter(tenant=actor.tenant).values_list("zone", flat=True).first() or "UTC"
     given = {"tenant": actor.tenant.id, "since": window.since, "until": window.until, "zone": zone}
     given |= {
@@ -163,7 +165,7 @@ def figures(actor: Actor, window: Window) -> Figures:
         cursor.execute(_AROUND, given)
         wasted, expired, probes = cursor.fetchone()
     bins, orders = _read(counted), {each["who"]: (each["streak"], each["rapid"]) for each in _read(rows)}
-    found = Figures(window, zone, _reader(None, bins, orders), expired=expired or 0, names=actor.role == "admin")
+    found = Figures(window, zone, _reader(None, bins, orders), expired=expired or 0, names=actor.role in SEE_NAMES)
     own = [who for who in sorted(orders) if found.names or str(actor.id) == who]
     readers = [_reader(who, [each for each in bins if each["who"] == who], orders) for who in own]
     found.readers = sorted(readers, key=lambda each: (-each.decisions, each.name))

@@ -97,7 +97,7 @@ class CaughtOut(Schema):
 
 
 class PeopleOut(Schema):
-    """``people`` and ``pairs`` hold everybody for admins, and for others what is their own."""
+    """``people`` and ``pairs`` hold everybody for admins and operators, and for others what is their own."""
 
     since: datetime
     until: datetime

@@ -104,7 +104,7 @@ def _anew() -> dict[str, Place]:
 
 def _runs(sums: Sums, ids: list[str], now: float, budget: int) -> tuple[int, set[str]]:
     """Add what is new of runs. Returns how many steps were added, and the runs of which some are left."""
-    rows = {row.id: row for row in reading.runs(ids) if not row.smoke}
+    rows = {row.id: row for row in reading.runs(ids) if not row.unreal}
     known = kept.facts(kept.RUNS, list(rows))
     changed: dict[str, Fact] = {}
     for row in rows.values():

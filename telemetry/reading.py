@@ -152,7 +152,7 @@ _RUNS = f"""
 SELECT r.id::text, r.tenant_id::text, r.workflow_id::text, v.number,
        CASE WHEN jsonb_typeof(r.metadata) = 'object' AND jsonb_typeof(r.metadata -> 'topic') = 'string'
             THEN r.metadata ->> 'topic' ELSE '' END,
-       r.smoke_test_id IS NOT NULL, r.retry_of_id IS NOT NULL, r.fork_of_id IS NOT NULL, r.status, r.stop_reason,
+       r.smoke_test_id IS NOT NULL OR r.probe, r.retry_of_id IS NOT NULL, r.fork_of_id IS NOT NULL, r.status, r.stop_reason,
        {_epoch("r.created_at")}, {_epoch("r.started_at")}, {_epoch("r.ended_at")}, r.input_tokens, r.output_tokens,
        r.cost, r.broken_off_cost, r.unpriced_steps, r.queue_s, r.model_s, r.tool_s, r.waiting_s,
        {_if_there(Run, "resume_s", "r.resume_s", "0::float8")}, r.active_s
@@ -171,7 +171,7 @@ FROM unnest(%s::uuid[], %s::int[]) WITH ORDINALITY AS k(run, seen, place) CROSS 
 ) AS s ORDER BY k.place, s.settled"""  # noqa: S608
 
 _REQUESTS = f"""
-SELECT q.id::text, q.tenant_id::text, q.workflow_id::text, r.smoke_test_id IS NOT NULL, q.status, q.agent, q.tool,
+SELECT q.id::text, q.tenant_id::text, q.workflow_id::text, r.smoke_test_id IS NOT NULL OR r.probe, q.status, q.agent, q.tool,
        q.rule_name, q."group", q.verdict, q.standing_id IS NOT NULL, {_epoch("q.created_at")},
        {_epoch("q.escalated_at")}, {_epoch("q.decided_at")}
 FROM approvals_approvalrequest q JOIN runs_run r ON r.id = q.run_id"""  # noqa: S608

@@ -101,7 +101,7 @@ def _catch_up() -> None:
 def _tenant(tenant: str, now: float, report: Report, repair: bool) -> Rows:
     sums = Sums()
     for runs in reading.all_runs(tenant, AT_ONCE):
-        _runs(sums, [run for run in runs if not run.smoke], now, report, repair)
+        _runs(sums, [run for run in runs if not run.unreal], now, report, repair)
     for requests in reading.all_requests(tenant, AT_ONCE):
         _requests(sums, requests, now, report, repair)
     return sums.rows()

@@ -166,9 +166,9 @@ def pending_by(scope: Scope, by: str, window: Window, now: datetime) -> Mapping[
 def _pending(scope: Scope) -> tuple[str, list[Any]]:
     # By tenant even for all of them: the index of what waits begins with it.
     values: list[Any] = []
-    where = "status = 'pending' AND tenant_id = ANY(ARRAY(SELECT id FROM tenants_tenant))"
+    where = "status = 'pending' AND NOT probe AND tenant_id = ANY(ARRAY(SELECT id FROM tenants_tenant))"
     if scope.tenant is not None:
-        where, values = "status = 'pending' AND tenant_id = %s", [scope.tenant]
+        where, values = "status = 'pending' AND NOT probe AND tenant_id = %s", [scope.tenant]
     if scope.workflow is not None:
         where += " AND workflow_id = %s"
         values.append(scope.workflow)

@@ -181,3 +181,15 @@ def test_the_number_of_questions_does_not_grow_with_what_there_is(desk: Desk, wo
     before = asked()
     fill(3, 8)
     assert asked() == before <= 85
+
+
+def test_reviewers_do_not_see_what_each_of_them_did(desk: Desk, world: World) -> None:
+    tenant, raj = world.northwind.tenant.id, world.northwind.reviewer
+    rolled.decisions(tenant, NOW - timedelta(days=1), raj.user.id, 20, 9)
+    assert "data-reviewers" in page_of(world.northwind.admin.client)
+    page = page_of(raj.client)
+    assert "data-reviewers" not in page and "without opening them" not in page
+    assert raj.client.get("/insights/?chart=reviewers").status_code == 404
+    answer = raj.api.get("/api/v1/telemetry/series?figure=unopened&by=reviewer")
+    assert answer.status_code == 403 and "admins and operators" in answer.json()["detail"]
+    assert world.northwind.operator.api.get("/api/v1/telemetry/series?figure=unopened&by=reviewer").status_code == 200

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0009_stopping"),
+        ("runs", "0013_trace"),
         ("tenants", "0005_first_password"),
         ("workflows", "0009_assessed"),
     ]

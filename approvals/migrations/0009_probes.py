@@ -8,8 +8,8 @@ from console.tenants.walls import Wall
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("approvals", "0006_mentions"),
-        ("runs", "0010_probes"),
+        ("approvals", "0008_decided_trace"),
+        ("runs", "0014_probes"),
         ("tenants", "0005_first_password"),
         ("workflows", "0009_assessed"),
     ]
