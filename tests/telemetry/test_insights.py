@@ -174,7 +174,7 @@ def test_the_number_of_questions_does_not_grow_with_what_there_is(desk: Desk, wo
     def fill(first: int, last: int) -> None:
         for back in range(first, last):
             rolled.runs(tenant, NOW - timedelta(days=back), "completed", 9, workflow=desk.workflow.id, revision=back)
-            rolled.calls(tenant, NOW - timedelta(days=back), f"model-{back}", 3, 1_000, workflow=desk.workflow.id)
+            rolled.calls(tenant, NOW - timedelta(days=back), f"model-{back}", 3, 10_000, workflow=desk.workflow.id)
 
     rolled.runs(tenant, NOW - timedelta(days=1), "timeout", 9, workflow=desk.workflow.id)
     fill(1, 3)
