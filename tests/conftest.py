@@ -11,9 +11,15 @@ from django.db import connections
 from django.test import TransactionTestCase
 from django.test.client import ClientHandler
 from django.test.utils import setup_databases, teardown_databases
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from tests.sweeping import Sweeper
 from tests.world import cast, world  # noqa: F401 - the cast, fixtures for every suite
+
+# Both measure the machine, which may be busy, and say nothing of what is tested.
+hypothesis.register_profile("sayso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("sayso")
 
 
 @pytest.fixture(scope="session")

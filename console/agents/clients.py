@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import httpx
 from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import AZURE_OPENAI_USER_AGENT, BaseOpenAIChatCompletionClient
 from autogen_ext.models.openai._model_info import (
@@ -90,7 +91,7 @@ class Clients:
         client = self._clients.pop(key, None)
         if client is None:
             # Made in an empty context: what it starts lazily must not belong to the run that happened to be first.
-            client = contextvars.Context().run(_make, api_key, base_url, wanted, provider, options or {})
+            client = contextvars.Context().run(make, api_key, base_url, wanted, provider, options or {})
         self._clients[key] = client  # the newest, behind all others
         if len(self._clients) > MOST:
             self._let_go(self._clients.pop(next(iter(self._clients))), loop)
@@ -123,12 +124,18 @@ def _timeout(config: Mapping[str, Any]) -> Timeout:
     return Timeout(seconds, connect=min(CONNECTING, seconds))
 
 
-def _make(
-    api_key: str, base_url: str | None, config: dict[str, Any], provider: str, options: Mapping[str, str]
+def make(
+    api_key: str,
+    base_url: str | None,
+    config: dict[str, Any],
+    provider: str,
+    options: Mapping[str, str],
+    line: httpx.AsyncClient | None = None,
 ) -> BaseOpenAIChatCompletionClient:
+    """A new client; ``line`` is what it asks through, its own where there is none. Call in an empty context."""
     # Retries are the journaled model's, which records each; the openai package's own would be invisible.
     common: dict[str, Any] = {"max_retries": 0, "timeout": _timeout(config)}
-    common["http_client"] = DefaultAsyncHttpxClient(event_hooks={"request": [whence.tell]})
+    common["http_client"] = line or DefaultAsyncHttpxClient(event_hooks={"request": [whence.tell]})
     heard: telling.OpenAI | telling.AzureOpenAI
     if provider == "azure":
         secret = "azure_ad_token" if options.get("auth") == "token" else "api_key"

@@ -207,7 +207,8 @@ class _Placer:
         gates = {row["seq"] for row in rows.others.get("runs_step", ()) if row["kind"] in GATES}
         for table, found in rows.others.items():
             if table == "runs_feedevent":
-                found = [self._resealed(row, "sealed", "feed", placing) for row in found]
+                # An event of a step is kept as its number alone: what it says moves with the step.
+                found = [self._resealed(row, "sealed", "feed", placing) if row["sealed"] else row for row in found]
             elif table == "runs_steppayload":
                 found = [self._resealed(r, "result", "step.result", placing) if r["seq"] in gates else r for r in found]
             self._insert(table, found)

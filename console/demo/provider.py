@@ -101,9 +101,8 @@ class Lending(clients.Clients):
         wanted = {name: each for name, each in config.items() if name in clients.CREATE_ARGUMENTS and each is not None}
         place = json.dumps([api_key, wanted], sort_keys=True)
         if place not in self._made:
-            given = {**wanted, "http_client": self._http}
             self._made[place] = contextvars.Context().run(
-                clients._make, api_key, "http://model.invalid/v1", given, provider, options or {}
+                clients.make, api_key, "http://model.invalid/v1", wanted, provider, options or {}, self._http
             )
         return self._made[place]
 

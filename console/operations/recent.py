@@ -4,7 +4,7 @@ last few events of the runs that moved lately."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,8 @@ from django.db import connection
 
 from console.live.facts import Facts, Filters, RunFacts, facts_of
 from console.live.frames import Event
-from console.tenants import crypto
+from console.runs import told
+from console.runs.models import FeedEvent
 
 RUNS, EACH, SHOWN = 60, 8, 60
 
@@ -25,22 +26,25 @@ def events(tenant: UUID, filters: Filters) -> list[Facts]:
     return [each for each in _facts(tenant, rows) if filters.let(each)][:SHOWN]
 
 
-def _facts(tenant: UUID, rows: Iterable[tuple[Any, ...]]) -> Iterable[Facts]:
-    for run_id, slug, title, kind, at, sealed in rows:
-        payload = crypto.unseal_json(tenant, "feed", bytes(sealed))
-        event = Event(f"run:{run_id}", 0, str(kind), at.isoformat(), payload)
+def _facts(tenant: UUID, rows: Sequence[tuple[Any, ...]]) -> Iterable[Facts]:
+    kept = [
+        FeedEvent(topic=f"run:{run_id}", tenant_id=tenant, kind=kind, index=index, at=at, sealed=sealed)
+        for run_id, _, _, kind, index, at, sealed in rows
+    ]
+    for (_, slug, title, *_), row, payload in zip(rows, kept, told.payloads(kept), strict=True):
+        event = Event(row.topic, 0, row.kind, row.at.isoformat(), payload)
         yield facts_of(event, RunFacts(str(tenant), str(slug), str(title)), 0)
 
 
 _LAST = """
-SELECT r.id, w.slug, r.title, e.kind, e.at, e.sealed FROM (
+SELECT r.id, w.slug, r.title, e.kind, e.index, e.at, e.sealed FROM (
     (SELECT id, workflow_id, title FROM runs_run WHERE tenant_id = %(tenant)s AND status = 'running'
      ORDER BY created_at DESC LIMIT %(runs)s)
     UNION
     (SELECT id, workflow_id, title FROM runs_run WHERE tenant_id = %(tenant)s ORDER BY created_at DESC, id DESC
      LIMIT %(runs)s)
 ) r JOIN workflows_workflow w ON w.id = r.workflow_id AND w.tenant_id = %(tenant)s
-CROSS JOIN LATERAL (SELECT kind, at, sealed FROM runs_feedevent
+CROSS JOIN LATERAL (SELECT kind, index, at, sealed FROM runs_feedevent
     WHERE topic = 'run:' || r.id AND tenant_id = %(tenant)s ORDER BY seq DESC LIMIT %(each)s) e
 ORDER BY e.at DESC
 """

@@ -34,6 +34,13 @@ def steps(run_id: UUID | str, *, payload: bool = True) -> list[Step]:
         return [_step(row) for row in cursor.fetchall()]
 
 
+def facts_of(keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Step]:
+    """The facts of steps by (run, seq), without payload; what is no step is left out."""
+    with prepared.cursor() as cursor:
+        cursor.execute(_BY_KEY, [[run for run, _ in keys], [seq for _, seq in keys]])
+        return {(str(row[-1]), row[4]): _step(row) for row in cursor.fetchall()}
+
+
 def chosen(run_id: UUID | str, seqs: Sequence[int]) -> list[Step]:
     """Some steps of a run with their payload, by seq; numbers that are no step's are passed over.
 
@@ -93,6 +100,10 @@ _COLUMNS = (
     " s.priced_by"
 )
 _FACTS = f"SELECT {_COLUMNS}, NULL, NULL FROM runs_step s WHERE s.run_id = %s ORDER BY s.seq"  # noqa: S608
+_BY_KEY = (
+    f"SELECT {_COLUMNS}, NULL, NULL, s.run_id FROM unnest(%s::uuid[], %s::int[]) AS k(run, seq)"  # noqa: S608
+    " JOIN runs_step s ON s.run_id = k.run AND s.seq = k.seq"
+)
 _WITH_PAYLOAD = (
     f"SELECT {_COLUMNS}, p.request, p.result FROM runs_step s"  # noqa: S608
     " JOIN runs_steppayload p ON p.run_id = s.run_id AND p.seq = s.seq WHERE s.run_id = %s ORDER BY s.seq"

@@ -40,19 +40,20 @@ def step_payload(step: Step) -> dict[str, Any]:
 
 
 def payloads(rows: Sequence[FeedEvent]) -> list[Any]:
-    """What events of one topic say, in their order. One query more where steps are among them. Call inside a scope."""
-    steps: dict[int, dict[str, Any]] = {}
-    wanted = {row.index for row in rows if _refers(row)}
-    if wanted:
-        run_id = rows[0].topic.partition(":")[2]
-        steps = {each.seq: step_payload(each) for each in record.steps(run_id, payload=False) if each.seq in wanted}
+    """What events of runs say, in their order. One query more where steps are among them. Call inside a scope."""
+    wanted = [(_run(row), row.index or 0) for row in rows if _refers(row)]
+    steps = {key: step_payload(step) for key, step in record.facts_of(wanted).items()} if wanted else {}
     return [
         # A step is never deleted before its run's feed; should one be, its event still has its place.
-        steps.get(row.index or 0, {"seq": row.index})
+        steps.get((_run(row), row.index or 0), {"seq": row.index})
         if _refers(row)
         else crypto.unseal_json(row.tenant_id, "feed", bytes(row.sealed))
         for row in rows
     ]
+
+
+def _run(row: FeedEvent) -> str:
+    return row.topic.partition(":")[2]
 
 
 def _refers(row: FeedEvent) -> bool:
