@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from console.runs.models import Run
+from console.templatetags.sayso import usd
 from console.tenants import access
 from console.tenants.access import actor_of
 from console.tenants.scopes import system_scope
@@ -170,7 +171,7 @@ def _tiles(board: Board, now: Totals, before: Totals) -> list[dict[str, Any]]:
         {
             "id": "cost", "words": "cost", "value": now.cost, "before": before.cost, "unit": "dollars",
             "more": " · ".join(
-                filter(None, [f"${each:,.3f} a run" if each else "", f"{now.unpriced:,} calls unpriced" if now.unpriced else ""])
+                filter(None, [f"{usd(each)} a run" if each else "", f"{now.unpriced:,} calls unpriced" if now.unpriced else ""])
             ),
             "link": board.within(on="ended", sort="cost"),
         },

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from console.tenants.access import actor_of
 from telemetry import people_charts, people_query
-from telemetry.people import RAPID, SAMPLE, WORDS_A_MINUTE, figures
+from telemetry.people import RAPID, SAMPLE, SEE_NAMES, WORDS_A_MINUTE, figures
 from telemetry.people_query import DAYS, ONLY, BadQuery
 from telemetry.people_stats import ENOUGH, FEW
 
@@ -61,6 +61,6 @@ def decisions(request: HttpRequest) -> HttpResponse:
         context["error"] = f"{fault.field} {fault.message}."
         return render(request, "telemetry/decisions.html", context, status=422)
     rows, more = people_query.decisions(actor, window, what)
-    context |= {"rows": rows, "more": more, "what": what, "only": ONLY[what.only]}
+    context |= {"rows": rows, "more": more, "what": what, "only": ONLY[what.only], "names": actor.role in SEE_NAMES}
     context["day"] = people_charts.DAYS[what.day - 1] if what.day else ""
     return render(request, "telemetry/decisions.html", context)

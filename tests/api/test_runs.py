@@ -34,7 +34,7 @@ def test_start(desk: Desk) -> None:
     assert run.keys() >= FIELDS
     assert (run["workflow"], run["revision"], run["status"], run["stop_reason"]) == ("refund-desk", 1, "queued", None)
     assert (run["topic_source"], run["metadata"], run["title"]) == ("mail:42", {"ticket": 7}, "Refund order A-17")
-    assert run["timings"] == {"queue_s": 0, "model_s": 0, "tool_s": 0, "waiting_s": 0}
+    assert run["timings"] == {"queue_s": 0, "model_s": 0, "tool_s": 0, "waiting_s": 0, "resume_s": 0}
     assert desk.house.reviewer.api.get(f"/api/v1/runs/{run['id']}").json() == run
     with desk.house.scope():
         assert AuditRecord.objects.filter(action="run.started", object_id=run["id"]).count() == 1

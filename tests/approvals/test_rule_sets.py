@@ -120,7 +120,7 @@ def test_what_the_claim_reads_holds_at_the_gate_and_at_dispatch(desk: Desk) -> N
     put(desk, DENY)
     run = desk.now(desk.start())
     with desk.house.scope():
-        *_, number = advancing._about(run)
+        *_, number, _ = advancing._about(run)
         held = HostGates(cast(Database, None), run, 0, None, None, rule_sets.numbered(run.tenant_id, number))
     assert asyncio.run(held.judge(refund())).effect == "deny"
     approved = replace(refund(), decision=Decision("approve"))

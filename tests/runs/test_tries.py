@@ -26,7 +26,9 @@ def page(*attempts: dict[str, Any], **facts: Any) -> str:
         "started_at": NOW,
     }
     step = Step(**{**given, "attempts": list(attempts), "status": Status.DONE, "safety": Safety.IDEMPOTENT, **facts})
-    return render_to_string("runs/_step_detail.html", {"step": step, "request_json": {}, "result_json": "ok"})
+    return render_to_string(
+        "runs/_step_detail.html", {"step": step, "outcome": True, "request_json": {}, "result_json": "ok"}
+    )
 
 
 def tried(cause: str | None, **more: Any) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
 from console import requests
+from console.health import HEARTBEATS
+from console.runs import feed
 from console.runs.models import Run
 from console.tenants.scopes import system_scope
 from telemetry.outwards import exposition, gauges
@@ -28,6 +30,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "timings", timings := requests.Timings())
     monkeypatch.setattr(exposition, "timings", timings)
     monkeypatch.setattr("console.runs.wakeups.send", lambda run_id, *, resume, queue="": True)
+    client = feed.redis_client()
+    for key in list(client.scan_iter(HEARTBEATS)):  # of the workers of tests before
+        client.delete(key)
 
 
 def scrape(**headers: str) -> dict[str, Any]:
