@@ -277,7 +277,7 @@ def reviewers(board: Board) -> Chart:
             Series("had opened it", [(bar.value or 0) - blind.get(bar.key, 0) for bar in decided], "good"),
             Series("had not opened it", [blind.get(bar.key, 0) for bar in decided], "harm"),
         ],
-        first="reviewer", stacked=True, axis="decisions", empty="Nobody decided anything in this time.",
+        first="reviewer", stacked=True, axis="requests that they voted on", empty="Nobody decided anything in this time.",
     )  # fmt: skip
     worst = max(decided, key=lambda bar: blind.get(bar.key, 0) / (bar.value or 1), default=None)
     if worst is not None and worst.value and blind.get(worst.key):
