@@ -92,10 +92,16 @@ class Board:
             **more,
         )  # fmt: skip
 
+    def read(self, *figures: str) -> None:
+        """Read the figures that ``line`` will be asked for at once."""
+        found = query.together(self.scope, self.window, figures)
+        self.kept.update({("line", figure): values for figure, values in found.items()})
+
     def line(self, figure: str, name: str, tone: str, *, dash: bool = False, link: str = "") -> Series:
         """One figure over the window's time."""
-        found = query.series(self.scope, self.window, figure)[0]
-        return Series(name, [value for _, value in found.points], tone, dash, link)
+        if ("line", figure) not in self.kept:
+            self.read(figure)
+        return Series(name, self.kept["line", figure], tone, dash, link)
 
 
 def stops(board: Board) -> Chart:
@@ -132,6 +138,7 @@ def human(board: Board) -> Chart:
 
 def _spread(board: Board, figure: str, title: str, tone: str, order: str) -> Chart:
     words = dict(each.split("=") for each in order.split("&"))
+    board.read(*(f"{figure}_p{percent}" for percent, _ in PERCENTS))
     series = [
         board.line(
             f"{figure}_p{percent}",
@@ -167,6 +174,7 @@ def cost(board: Board, by: str, words: str) -> Chart:
 
 def throughput(board: Board) -> Chart:
     """How much was done, and how much of it twice."""
+    board.read("runs", "ended", "abnormal", "retries", "tries_again", "fallbacks")
     series = [
         board.line("runs", "runs started", "ours", link=board.runs(on="started")),
         board.line("ended", "runs ended", "machine", link=board.runs(on="ended")),
@@ -208,6 +216,7 @@ def models(board: Board) -> Chart:
 def queue(board: Board) -> Chart:
     """How long runs were ready with no worker, and what is so now."""
     link = board.runs(on="ended", sort="queue")
+    board.read("queue_p50", "queue_p95")
     series = [
         board.line("queue_p50", "p50", "machine", link=link),
         board.line("queue_p95", "p95", "machine", dash=True, link=link),
@@ -224,6 +233,7 @@ def queue(board: Board) -> Chart:
 
 def requests(board: Board) -> Chart:
     """What became of approval requests."""
+    board.read("decided", "expired", "escalated", "moot")
     series = [
         board.line("decided", "decided", "good"),
         board.line("expired", "expired", "harm"),
@@ -253,6 +263,7 @@ def requests(board: Board) -> Chart:
 
 def waits(board: Board) -> Chart:
     """How long requests waited to be opened, and to be decided."""
+    board.read("to_open_p95", "to_decide_p95", "wait_p95")
     series = [
         board.line("to_open_p95", "until opened, p95", "ours"),
         board.line("to_decide_p95", "from opening to decision, p95", "machine"),

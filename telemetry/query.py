@@ -26,10 +26,12 @@ from telemetry.windows import BadQuery, Scope, Window
 
 __all__ = [
     "BadQuery", "FIGURES", "Approvals", "Bar", "Figure", "Queue", "Revision", "Scope", "Series", "Totals", "Window",
-    "approvals", "breakdown", "find", "percentile_series", "queue_now", "revisions_side_by_side", "series", "totals",
+    "approvals", "breakdown", "find", "percentile_series", "queue_now", "revisions_side_by_side", "series", "together",
+    "totals",
 ]  # fmt: skip
 
 MOST_LINES = 12  # lines of one chart; what is left is summed
+Value = float | None
 REST = "rest"  # the key of what is left: no key of ours, as it comes with Bar.rest
 
 
@@ -61,6 +63,45 @@ def series(scope: Scope, window: Window, figure: str, by: str = "", most: int = 
             for at, row in lines[label].items():
                 rest[at] = tuple(a + b for a, b in zip(rest.get(at, nothing), row, strict=True))
         told.append(Series(REST, f"{len(hidden)} others", line(rest), rest=True))
+    return told
+
+
+def together(scope: Scope, window: Window, figures: Sequence[str]) -> dict[str, list[Value]]:
+    """Several figures over time, each as one line: its value at each of the window's points.
+
+    Those of one rollup are read together, and a histogram once for all quantiles that are asked of it: what it takes to
+    read one is nearly all of what a line takes.
+    """
+    groups: dict[tuple[str, tuple[str, ...] | None], list[Figure]] = {}
+    for about in map(find, figures):
+        groups.setdefault((about.table, about.parts), []).append(about)
+    told: dict[str, list[Value]] = {}
+    points = window.points()
+    for (table, parts), group in groups.items():
+        chosen = selecting.rows(scope, window, table, "", parts)
+        plain = [about for about in group if not about.histogram]
+        if plain:
+            columns = [name for about in plain for name in (*about.sums, *about.over)]
+            found = {row[1]: row[2:] for row in selecting.sums(chosen, columns)}
+            place = 0
+            for about in plain:
+                width = len(about.sums) + len(about.over)
+                nothing = (0,) * width
+                rows = [found[at][place : place + width] if at in found else nothing for at in points]
+                told[about.name] = [selecting.value(about, row) for row in rows]
+                place += width
+        names = list(dict.fromkeys(about.histogram for about in group if about.histogram))
+        if names:
+            sums: dict[tuple[str, datetime], Counts] = {}
+            for _, at, histograms in selecting.many_histograms(chosen, names):
+                for name, counts in zip(names, histograms, strict=True):
+                    histogram.add(sums.setdefault((name, at), {}), counts)
+            for name in names:
+                asked = [about for about in group if about.histogram == name]
+                shares = [about.quantile for about in asked]
+                each = [histogram.quantiles(sums.get((name, at), {}), shares) for at in points]
+                for number, about in enumerate(asked):
+                    told[about.name] = [_seconds(values[number]) for values in each]
     return told
 
 
@@ -211,8 +252,8 @@ def revisions_side_by_side(scope: Scope, window: Window, workflow: UUID) -> list
         for row in selecting.sums(chosen, _RUNS, "NULL")
     }
     spread: dict[str, dict[str, Counts]] = {name: {} for name in ("machine", "human")}
-    for name, by in spread.items():
-        for label, _, counts in selecting.histograms(chosen, name):
+    for label, _, row in selecting.many_histograms(chosen, tuple(spread)):
+        for by, counts in zip(spread.values(), row, strict=True):
             histogram.add(by.setdefault(label, {}), counts)
     told = []
     for number, runs in found.items():
@@ -295,7 +336,7 @@ def _histograms(scope: Scope, window: Window, table: str, names: Sequence[str]) 
     found: dict[str, Counts] = {name: {} for name in names}
     if _answers(scope, table):
         chosen = selecting.rows(scope, window, table)
-        for row in selecting.many_histograms(chosen, names):
+        for _, _, row in selecting.many_histograms(chosen, names):
             for name, counts in zip(names, row, strict=True):
                 histogram.add(found[name], counts)
     return found

@@ -112,14 +112,15 @@ def histograms(chosen: Rows, name: str) -> Iterable[tuple[str, datetime, Counts]
         yield label, at, json.loads(text)
 
 
-def many_histograms(chosen: Rows, names: Sequence[str]) -> Iterable[list[Counts]]:
-    """Of every row its histograms of these names, an empty one where it has none."""
+def many_histograms(chosen: Rows, names: Sequence[str]) -> Iterable[tuple[str, datetime, list[Counts]]]:
+    """(label, at, its histograms of these names) of every row that has any; an empty one where it has none of a name."""
     columns = ", ".join(f"histograms -> '{name}'" for name in names)
-    for (text,) in ask(
-        f"SELECT json_build_array({columns})::text FROM {chosen.table} WHERE {chosen.where} AND histograms <> '{{}}'",  # noqa: S608
+    for label, at, text in ask(
+        f"SELECT {chosen.label}, at, json_build_array({columns})::text FROM {chosen.table}"  # noqa: S608
+        f" WHERE {chosen.where} AND histograms <> '{{}}'",
         chosen.values,
     ):
-        yield [each or {} for each in json.loads(text)]
+        yield label, at, [each or {} for each in json.loads(text)]
 
 
 def pending(scope: Scope, window: Window, now: datetime) -> Counts:

@@ -10,6 +10,7 @@ from django.db import connection
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows.models import SmokeTest
 from telemetry import projector, query, reading, storing
+from telemetry.figures import FIGURES
 from telemetry.models import PLATFORM, RunFact, RunRollup, StepRollup
 from telemetry.query import Scope, Window
 from tests.telemetry.journal import AT, Journal, project, wrong
@@ -118,6 +119,21 @@ def test_what_is_changed_late_is_counted_anew(journal):
         (line,) = query.series(Scope(journal.tenant.id), WINDOW, "ended")
     assert [at.hour for at, value in line.points if value] == [11]
     assert wrong() == []
+
+
+def test_figures_that_are_read_together_are_those_read_one_by_one(journal):
+    for hour in range(3):
+        worked(journal)
+        late = journal.run(AT + timedelta(hours=hour))
+        journal.end(late, AT + timedelta(hours=hour), "budget", active_s=3.0**hour, queue_s=0.2)
+    project()
+    with tenant_scope(journal.tenant):
+        scope = Scope(journal.tenant.id)
+        told = query.together(scope, WINDOW, list(FIGURES))
+        for name in FIGURES:
+            (line,) = query.series(scope, WINDOW, name)
+            assert told[name] == [value for _, value in line.points], name
+    assert any(told["machine_p95"]) and any(told["tool_p50"]) and sum(told["ended"]) == 6
 
 
 def test_a_retry_and_a_fork_count_what_they_do_themselves(journal):
