@@ -32,6 +32,7 @@ from console.bench import (
 )
 from console.bench.chaos import ordeal
 from console.bench.chaos.disasters import stop
+from console.bench.dashboard import measuring as dashboard
 from console.bench.fanout import measuring as fanout
 from console.bench.figures import machine
 from console.bench.tenant import free_port
@@ -40,6 +41,7 @@ from console.up.processes import leash
 BENCHES = {
     "concurrency": concurrency.run,
     "cycles": cycles.run,
+    "dashboard": dashboard.run,
     "decide": deciding.run,
     "fanout": fanout.run,
     "import": importing.run,
@@ -59,6 +61,7 @@ ABOUT = (
     "concurrency: two hundred runs at once on two workers beside stock AutoGen; "
     "cycles: pauses, decisions and resumes a second and worker, beside LangGraph where it is installed; "
     "parked: what 100,000 waiting runs cost; recovery: how soon the runs of a killed worker are live again; "
+    "dashboard: each chart of the insights on five million runs (SAYSO_BENCH_RUNS), beside raw rows; "
     "decide: fifty clients on five hundred requests at once; queue: its page and live updates with 100,000 requests; "
     "fanout: 500 and 2,000 sockets on one web process at 20 messages a second, beside stock Channels; "
     "import: a Studio document's way to a validated revision; overhead: a journaled turn beside stock AutoGen's; "
