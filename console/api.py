@@ -50,6 +50,7 @@ from console.workflows.api import router as workflows
 from console.workflows.errors import Conflict as WorkflowConflict
 from console.workflows.tool_api import router as tools
 from console.workflows.waiver_api import router as waivers
+from telemetry.alerts.api import router as alerts
 from telemetry.api import router as telemetry
 from telemetry.people_api import router as looking
 from telemetry.windows import BadQuery
@@ -170,6 +171,7 @@ for each in (
     displays,
     probes,
     looking,
+    alerts,
 ):
     api.add_router("", each)
 

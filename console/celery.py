@@ -37,6 +37,11 @@ app.conf.beat_schedule = {
         "schedule": 1.0,
         "options": {"expires": 5.0},
     },
+    "alert": {
+        "task": "console.worker.alert",
+        "schedule": 60.0,
+        "options": {"expires": 50.0},
+    },
     "prune": {
         "task": "console.worker.prune",
         "schedule": 600.0,

@@ -28,6 +28,7 @@ from console.celery import app
 from console.hosting.host import SLOTS, Host
 from console.once import once
 from telemetry import projector, retention
+from telemetry.alerts import checking
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ PROJECTING_S = 2.0  # seconds for which a round of projecting goes on: it takes 
 _host: Host | None = None
 _sweeping: Future[int] | None = None
 _projecting: Future[int] | None = None
+_alerting: Future[int] | None = None
 _sender: Sender | None = None
 _sending: threading.Thread | None = None
 _telling: threading.Thread | None = None
@@ -110,6 +112,23 @@ def _project() -> int:
         return projector.catch_up(PROJECTING_S).steps
     except Exception:
         log.exception("the figures could not be brought up to date; the next try follows in a second")
+        return 0
+
+
+@app.task(name="console.worker.alert", ignore_result=True)
+def alert() -> None:
+    """Hold the figures against the tenants' alert rules; see telemetry.alerts. Skipped while the time before is under way."""
+    global _alerting
+    with _lock:
+        if _alerting is None or _alerting.done():
+            _alerting = host().database.submit(_alert)
+
+
+def _alert() -> int:
+    try:
+        return checking.round(timezone.now)
+    except Exception:
+        log.exception("the alerts could not be checked; the next try follows in a minute")
         return 0
 
 

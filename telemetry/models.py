@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db import models
 
+from telemetry.alerts import models as alerts  # noqa: F401 - Django looks for an app's tables here
+
 PLATFORM = uuid.UUID(int=0)  # the tenant of rows that sum all tenants: no tenant has this id
 ALL = uuid.UUID(int=0)  # the workflow of rows that sum all workflows
 HOUR, DAY = "h", "d"

@@ -9,6 +9,9 @@ DECIDED = "request.decided"
 EXPIRED = "request.expired"
 ENDED = "run.ended"
 MENTIONED = "request.mentioned"  # to the people it names alone: no channel chooses it
+ALERT_RAISED = "alert.raised"  # of a figure; with facts["more"], so many of them in one line
+ALERT_REMINDED = "alert.reminded"
+ALERT_RECOVERED = "alert.recovered"
 TEST = "test"  # sent on an admin's word, whatever a channel has chosen
 
 EVENTS: dict[str, str] = {
@@ -18,6 +21,10 @@ EVENTS: dict[str, str] = {
     DECIDED: "a request is decided",
     EXPIRED: "a request expires",
     ENDED: "a run ends",
+    ALERT_RAISED: "an alert begins",
+    ALERT_REMINDED: "an alert goes on for long",
+    ALERT_RECOVERED: "an alert is over",
 }
 URGENT = (REMINDED, ESCALATED)
+ALERTS = (ALERT_RAISED, ALERT_REMINDED, ALERT_RECOVERED)
 WAITING = (CREATED, *URGENT)  # said of what waits for a decision, and of nothing else

@@ -6,9 +6,10 @@ Every transition of a request pays for this, so it is one statement, and writes 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.utils import timezone
 
@@ -41,6 +42,21 @@ def note(request: ApprovalRequest | None, run: Run, event: str, **extra: Any) ->
                 "wants": _wanted(event),
             },
         )
+
+
+def tell(tenant_id: UUID, event: str, facts: Mapping[str, Any], now: datetime) -> UUID | None:
+    """Say that ``event`` happened in a tenant, to no request and no run: an alert. ``facts`` is JSON, and holds no content
+    of a run. Returns the notice's id, or None where no channel listens. Call inside the transaction of the change."""
+    key = uuid4()
+    with prepared.cursor() as cursor:
+        cursor.execute(
+            _NOTE,
+            {
+                "id": key, "tenant": tenant_id, "event": event, "request": None, "run": None, "facts": json.dumps(facts),
+                "now": now, "listed": json.dumps([event]), "wants": _wanted(event),
+            },
+        )  # fmt: skip
+        return key if cursor.rowcount else None
 
 
 def facts_of(request: ApprovalRequest | None, run: Run) -> dict[str, Any]:
@@ -81,7 +97,7 @@ def _iso(at: datetime | None) -> str | None:
 
 _NOTE = """
     INSERT INTO approvals_notice (id, tenant_id, event, request_id, run_id, facts, created_at)
-    SELECT %(id)s, %(tenant)s, %(event)s, %(request)s::uuid, %(run)s, %(facts)s::jsonb, %(now)s
+    SELECT %(id)s, %(tenant)s, %(event)s, %(request)s::uuid, %(run)s::uuid, %(facts)s::jsonb, %(now)s
     WHERE EXISTS (SELECT 1 FROM approvals_channel c
                   WHERE c.tenant_id = %(tenant)s AND c.active AND c.events @> %(listed)s::jsonb)
        OR EXISTS (SELECT 1 FROM approvals_subscription s

@@ -82,12 +82,15 @@ def delivery(
 
 
 def wants(channel: Channel, notice: Notice) -> bool:
-    """Whether a channel hears of it. A run has no group and no risk, so only its workflow counts for its end."""
+    """Whether a channel hears of it. A run has no group and no risk, so only its workflow counts for its end;
+    of an alert, its workflow and its severity."""
     facts = notice.facts
     if notice.event not in channel.events:
         return False
     if channel.workflows and facts.get("workflow") not in channel.workflows:
         return False
+    if notice.event in events.ALERTS:  # its severity is in the words of a risk; of several, what is worst
+        return not channel.risks or facts.get("risk", "") in channel.risks
     if notice.request_id is None:
         return True
     if channel.groups and facts.get("group", "") not in channel.groups:

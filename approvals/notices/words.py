@@ -40,6 +40,10 @@ _WHY = {
     "in_doubt": "only a person can find out",
 }
 _DATA = ("id", "run", "workflow", "kind", "agent", "tool", "risk", "status", "verdict", "group", "due_at")
+_ALERT_DATA = (
+    "alert", "rule", "figure", "unit", "severity", "value", "worst", "low", "high", "since", "ended", "says", "because",
+    "workflow", "comes_and_goes", "more",
+)  # fmt: skip
 _RUN_DATA = ("run", "workflow", "status", "stop_reason")
 SUBJECT = 150  # characters
 
@@ -62,12 +66,14 @@ def url(about: About) -> str:
     base = str(settings.PUBLIC_URL).rstrip("/")
     if "id" in about.facts:
         return f"{base}/queue/{about.facts['id']}/"
+    if about.event in events.ALERTS:
+        return f"{base}/alerts/{about.facts['alert']}/" if about.facts.get("alert") else f"{base}/alerts/"
     return f"{base}/runs/{about.facts['run']}/" if "run" in about.facts else f"{base}/channels/"
 
 
 def body(about: About) -> str:
     """The JSON of a webhook, as it is signed and sent."""
-    wanted = _DATA if "id" in about.facts else _RUN_DATA
+    wanted = _DATA if "id" in about.facts else _ALERT_DATA if about.event in events.ALERTS else _RUN_DATA
     data = {name: about.facts.get(name) for name in wanted if name in about.facts}
     data["url"] = url(about)
     if about.title:
@@ -80,6 +86,8 @@ def letter(about: About) -> tuple[str, str]:
     """Subject and text."""
     if about.event == events.TEST:
         return "Sayso: this is a test", f"An admin of {about.facts.get('tenant', 'Sayso')} sent this test. It works."
+    if about.event in events.ALERTS:
+        return _alert(about)
     facts = about.facts
     what = harmless(about.title) or _what(facts)
     workflow = harmless(str(facts.get("workflow_name") or facts.get("workflow") or ""))
@@ -91,6 +99,24 @@ def letter(about: About) -> tuple[str, str]:
         lines.append(_STANDS.get(str(facts.get("status")), ""))
     lines += ["", f"Look at it: {url(about)}"]
     return f"{workflow}: {said}"[:SUBJECT].rstrip("."), "\n".join(lines)
+
+
+def _alert(about: About) -> tuple[str, str]:
+    facts = about.facts
+    if facts.get("more"):
+        said = f"{harmless(str(facts['says']))} See the page."
+        return f"Sayso: {said}"[:SUBJECT], f"{said}\n\nLook at it: {url(about)}"
+    rule, since = harmless(str(facts.get("rule") or "")), datetime.fromisoformat(str(facts["since"]))
+    lead = {events.ALERT_RAISED: "Alert", events.ALERT_REMINDED: "Still an alert"}.get(about.event, "Over")
+    lines = [
+        f"{lead}: {rule}.",
+        harmless(str(facts.get("says") or "")) + ".",
+        harmless(str(facts.get("because") or "")),
+    ]
+    lines.append(f"Severity: {facts.get('severity')}. Since {since:%H:%M UTC on %-d %b %Y}.")
+    if facts.get("comes_and_goes"):
+        lines.append("It comes and goes: you are not told again until it stays, or has been calm for some hours.")
+    return f"{lead}: {rule}"[:SUBJECT], "\n".join([*filter(None, lines), "", f"Look at it: {url(about)}"])
 
 
 def harmless(text: str) -> str:

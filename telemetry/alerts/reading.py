@@ -1,0 +1,55 @@
+"""Rules, alerts and silences as pages and API show them; and how many fire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from approvals.notices.models import Delivery
+from console.tenants import access
+from console.tenants.access import Actor
+from telemetry.alerts import saying
+from telemetry.alerts.models import AlertRule, Incident, Silence
+from telemetry.alerts.terms import FIELDS
+
+_STANDS = ("state", "value", "low", "high", "events", "flapping", "checked_at", "note", "updated_at", "updated_by")
+_ALERT = (
+    "name", "figure", "narrowed", "severity", "ended_at", "ended_because", "first", "worst", "latest", "low", "high",
+    "because", "silenced", "flapping", "told_at", "recovery_told_at",
+)  # fmt: skip
+
+
+def firing(actor: Actor) -> int:
+    """How many alerts fire now. By an index that holds only those."""
+    return access.all(Incident, actor).filter(ended_at=None).count()
+
+
+def rule(row: AlertRule) -> dict[str, Any]:
+    """One rule and how it stands."""
+    return {"id": str(row.pk), **{name: getattr(row, name) for name in (*FIELDS, *_STANDS)}}
+
+
+def alert(row: Incident) -> dict[str, Any]:
+    """One firing, with where it leads."""
+    about = {name: getattr(row, name) for name in _ALERT}
+    return {"id": str(row.pk), "rule": str(row.rule_id), "began_at": row.created_at, **about, **saying.links(row)}
+
+
+def silence(row: Silence) -> dict[str, Any]:
+    """One silence; ``rule`` is empty where it is of all."""
+    return {
+        "id": str(row.pk), "rule": str(row.rule_id or ""), "reason": row.reason, "until": row.until,
+        "created_at": row.created_at, "created_by": row.created_by, "ended_by": row.ended_by,
+    }  # fmt: skip
+
+
+def told(actor: Actor, rows: Iterable[Incident]) -> dict[str, list[dict[str, Any]]]:
+    """By notice, the channels that it went to, and what became of it."""
+    ids = [each for row in rows for each in row.notices]
+    found: dict[str, list[dict[str, Any]]] = {}
+    sent = access.all(Delivery, actor).filter(notice_id__in=ids, channel__isnull=False)
+    for notice, event, name, status in sent.order_by("created_at", "channel__name").values_list(
+        "notice_id", "notice__event", "channel__name", "status"
+    ):
+        found.setdefault(str(notice), []).append({"event": event, "channel": name, "status": status})
+    return found
