@@ -30,6 +30,7 @@ from console.workflows import contract_pages, import_pages, oversight_pages, rev
 from console.workflows import pages as workflow_pages
 from telemetry import pages as insight_pages
 from telemetry import people_pages as looking_pages
+from telemetry.alerts import pages as alert_pages
 from telemetry.outwards.exposition import metrics
 
 
@@ -123,5 +124,7 @@ urlpatterns = [
     path("platform/<slug:slug>/enter/", platform_pages.enter, name="platform-enter"),
     path("platform/insights/", insight_pages.platform, name="platform-insights"),
     path("insights/", insight_pages.insights, name="insights"),
+    path("alerts/", alert_pages.alerts, name="alerts"),
+    path("alerts/<uuid:key>/", alert_pages.alert, name="alert"),
     path("audit/", tenant_pages.audit, name="audit"),
 ]

@@ -33,6 +33,7 @@ ALL = {"reviewer", "operator", "admin"}
 AWAY = {"username": "reviewer.northwind", "starts": SOON, "ends": LATER, "stands_in": "reviewer2.northwind"}
 SMS = {"kind": "http", "url": "https://sms.example.com/send", "schema": {"type": "object"}, "effect": "neither"}
 PROBE = {**SAID, "workflow": "probed", "name": "another"}
+RULE = {"name": "dear", "figure": "cost", "hours": 24, "condition": "above", "threshold": 5}
 HOOK = {"kind": "webhook", "address": "https://8.8.8.8/hook", "events": ["request.created"]}
 
 # (method, address, roles that may, a body that is right)
@@ -135,6 +136,15 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("post", "probes/{probe}/plant", {"admin"}, None),
     ("post", "probes/{probe}/withdraw", {"admin"}, None),
     ("get", "telemetry/people", ALL, None),
+    ("get", "alerts", ALL, None),
+    ("get", "alerts/rules", ALL, None),
+    ("post", "alerts/rules", {"admin"}, {**RULE, "name": "another"}),
+    ("get", "alerts/rules/{alert_rule}", ALL, None),
+    ("put", "alerts/rules/{alert_rule}", {"admin"}, RULE),
+    ("delete", "alerts/rules/{alert_rule}", {"admin"}, None),
+    ("get", "alerts/silences", ALL, None),
+    ("post", "alerts/silences", {"operator", "admin"}, {"rule": "", "reason": "We know.", "until": "8h"}),
+    ("delete", "alerts/silences/{silence}", {"operator", "admin"}, None),
     ("get", "me", ALL, None),
     ("get", "telemetry/summary", ALL, None),
     ("get", "telemetry/series?figure=cost&by=model", ALL, None),
@@ -142,11 +152,10 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "telemetry/retention", ALL, None),
     ("put", "telemetry/retention", {"admin"}, {"hours": 100, "days": 400}),
 ]
+NOBODYS = "topics|versions|approvals/decisions|telemetry|alerts/(rules|silences)$"
 NAMED = [pytest.param(*call, id=f"{call[0]} {call[1]}") for call in CALLS]
 OBJECTS = [
-    call
-    for call in CALLS
-    if ("{" in call[1] or "/" in call[1]) and not re.search("topics|versions|approvals/decisions|telemetry", call[1])
+    call for call in CALLS if ("{" in call[1] or "/" in call[1]) and not re.search(NOBODYS, call[1])
 ]  # they are nobody's
 OWN = (
     "credentials/default",
@@ -180,6 +189,10 @@ def place(desk: Desk) -> dict[str, str]:
     probe = define(make_desk(house, PROBED, "probed"), workflow="probed")
     ids = {"run": str(run.pk), "request": str(request.pk), "ended": str(ended.pk), "standing": str(standing.pk)}
     ids["probe"] = str(probe.pk)
+    made = house.admin.api.post("/api/v1/alerts/rules", RULE)
+    quiet = house.operator.api.post("/api/v1/alerts/silences", {"reason": "r", "until": "8h"})
+    assert (made.status_code, quiet.status_code) == (201, 201)
+    ids |= {"alert_rule": made.json()["id"], "silence": quiet.json()["id"]}
     return {
         **ids,
         "type": "support_ticket",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -11,9 +12,11 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 from django.urls import get_resolver
+from django.utils import timezone
 
 from approvals import actions as approvals
 from console.audit.models import AuditRecord
+from telemetry.alerts import actions as alerts
 from tests.approvals.desk import asking, make_desk, refund
 from tests.nonsense import MORE, TEXTS, some
 from tests.pages.test_forms import FORMS as CONFIGURING
@@ -75,6 +78,18 @@ FORMS: list[tuple[str, str, str, dict[str, str]]] = [
     ("channel-do", "admin", "channel", {"do": "test"}),
     ("channel-do", "admin", "channel", {"do": "redeliver"}),
     ("delivery-redeliver", "admin", "delivery", {}),
+    ("alerts", "admin", "",
+     {"do": "save", "name": "n", "figure": "cost", "hours": "3", "condition": "above", "threshold": "5", "weeks": "6",
+      "least": "1", "for_minutes": "5", "severity": "low", "remind_hours": "24", "active": "yes", "workflow": "refund-desk",
+      "agent": "", "edit": ""}),
+    ("alerts", "admin", "", {"do": "save", "name": "m", "figure": "runs", "hours": "3", "condition": "unusual",
+      "edit": "{alert_rule}"}),
+    ("alerts", "admin", "", {"do": "preview", "name": "n", "figure": "ended", "hours": "3", "condition": "unusual",
+      "stop_reason": "budget"}),
+    ("alerts", "admin", "", {"do": "off", "rule": "{alert_rule}"}),
+    ("alerts", "admin", "", {"do": "delete", "rule": "{alert_rule}"}),
+    ("alerts", "operator", "", {"do": "silence", "rule": "{alert_rule}", "reason": "r", "until": "own", "own": "{soon}"}),
+    ("alerts", "operator", "", {"do": "wake", "silence": "{silence}"}),
     ("you", "reviewer", "", {"wants": "all"}),
     ("workflow-waivers", "admin", "", {"stage": "", "risk_assessment": ASSESSMENT, "expires_at": "2027-01-15"}),
     ("workflow-waiver", "admin", "waiver", {"do": "revoke", "why": "why"}),
@@ -116,6 +131,7 @@ READ: dict[str, tuple[str, ...]] = {
     "/channels/hook/": ("status", "after"),
     "/deliveries/{delivery}/": ("x",),
     "/you/": ("x",),
+    "/alerts/": ("edit", "after"),
     "/rules/": ("run", "saved"),
     "/workflows/refund-desk/rules/": ("run", "saved"),
     "/workflows/refund-desk/waivers/": ("x",),
@@ -142,11 +158,16 @@ def place(world: World) -> dict[str, str]:
             house.reviewer.actor, rows[0].pk, scope="run", same="call", expires_at="2026-12-01T00:00:00Z", reason="r"
         )
         view = approvals.keep_view(house.reviewer.actor, "mine", {})
+        now = timezone.now()
+        about = {"name": "cost", "figure": "cost", "hours": 3, "condition": "above", "threshold": 5}
+        alert_rule = alerts.add_rule(house.admin.actor, about, now)
+        silence = alerts.silence(house.operator.actor, str(alert_rule.pk), "r", "8h", now)
         proposed = waive(desk.workflow, consented_by_id=None, consented_by_name="", consented_at=None)
     names = ("request", "loose", "question", "doubt", "final")
     return {
         **{name: str(row.pk) for name, row in zip(names, rows, strict=True)},
         "run": str(run.pk), "standing": str(standing.pk), "view": str(view.pk), "waiver": str(proposed.pk),
+        "alert_rule": str(alert_rule.pk), "silence": str(silence.pk), "soon": f"{now + timedelta(days=2):%Y-%m-%dT%H:%M}",
         "delivery": sent, "channel": "hook", "group": "finance", "user": str(house.reviewer.user.pk),
     }  # fmt: skip
 

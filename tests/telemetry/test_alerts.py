@@ -18,6 +18,7 @@ from console.tenants.scopes import system_scope
 from telemetry.alerts import actions, checking, figuring, ready, states, telling, terms
 from telemetry.alerts.models import AlertRule, Incident, Silence, Watch
 from telemetry.alerts.states import Measured, Standing, Terms
+from telemetry.models import ALL, RunRollup
 from telemetry.query import find
 from tests.telemetry import rolled
 from tests.world import House, World
@@ -301,8 +302,12 @@ def test_a_preview_by_the_same_steps(house: House) -> None:
 
 
 def test_a_preview_of_what_is_usual(house: House) -> None:
-    for hour in range(0, 24 * 70, 4):
-        rolled.runs(house.tenant.id, NOW - hour * HOUR, "completed", 1 if hour != 100 else 30)
+    hour = {"tenant": house.tenant, "grain": "h", "cut": "all", "workflow_id": ALL, "key": "", "part": ""}
+    with house.scope():
+        RunRollup.objects.bulk_create(
+            RunRollup(at=NOW.replace(minute=0) - n * HOUR, started=1 if n != 100 else 30, **hour)
+            for n in range(24 * 70)
+        )
     unusual = {**ABOVE, "figure": "runs", "condition": "unusual", "threshold": None, "hours": 1}
     with house.scope():
         found = figuring.backtest(house.system, terms.rule(house.admin.actor, unusual, NOW), NOW)
