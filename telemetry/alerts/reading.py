@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
 from approvals.notices.models import Delivery
 from console.tenants import access
 from console.tenants.access import Actor
@@ -20,8 +23,10 @@ _ALERT = (
 
 
 def firing(actor: Actor) -> int:
-    """How many alerts fire now. By an index that holds only those."""
-    return access.all(Incident, actor).filter(ended_at=None).count()
+    """How many alerts fire now and are not silent. By an index that holds only those."""
+    held = access.all(Silence, actor).filter(until__gt=timezone.now(), ended_by="")
+    quiet = held.filter(Q(rule_id=None) | Q(rule_id=OuterRef("rule_id")))
+    return access.all(Incident, actor).filter(~Exists(quiet), ended_at=None).count()
 
 
 def rule(row: AlertRule) -> dict[str, Any]:

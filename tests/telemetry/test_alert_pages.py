@@ -58,6 +58,7 @@ def test_a_night(house: House, world: World) -> None:
     assert house.reviewer.client.post("/alerts/", quiet).status_code == 403
     assert world.fabrikam.operator.client.post("/alerts/", quiet).status_code == 404
     assert house.operator.client.post("/alerts/", quiet).status_code == 302
+    assert "alerts firing" not in page(house.operator)
     assert "We know." in page(house.operator) and "Nothing is wrong" in page(house.operator)
     with house.scope():
         silence = Silence.objects.get()
