@@ -196,7 +196,7 @@ def _stands(rule: AlertRule) -> dict[str, Any]:
 
 def _typed(request: HttpRequest) -> dict[str, str]:
     names: Iterable[str] = (*_NEW, *asking.NARROWED, "edit")
-    return {name: request.POST.get(name, "").replace("\x00", "\ufffd").strip()[:400] for name in names}
+    return {name: request.POST.get(name, "").strip()[:400] for name in names}
 
 
 def _given(typed: dict[str, str]) -> dict[str, Any]:

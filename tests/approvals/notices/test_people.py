@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from approvals.errors import Conflict
 from approvals.notices import actions, chat, outbox, spreading, words
-from approvals.notices.events import EVENTS, WAITING
+from approvals.notices.events import ALERTS, EVENTS, WAITING
 from approvals.notices.models import Delivery
 from approvals.notices.transports import Network
 from console import environment
@@ -141,7 +141,7 @@ def test_without_a_mail_server_nothing_is_queued(desk: Desk, settings: Any, post
 
 
 @pytest.mark.parametrize("kind", ["tool", "message", "question", "final", "in_doubt"])
-@pytest.mark.parametrize("event", list(EVENTS))
+@pytest.mark.parametrize("event", [event for event in EVENTS if event not in ALERTS])
 def test_every_letter_is_whole(desk: Desk, kind: str, event: str) -> None:
     run, [request] = desk.waiting(refund() if kind == "tool" else asking(kind, question="Which one?"))
     facts = outbox.facts_of(None if event == "run.ended" else request, desk.now(run))
@@ -150,6 +150,20 @@ def test_every_letter_is_whole(desk: Desk, kind: str, event: str) -> None:
     assert text.splitlines()[-1].startswith("Look at it: https://sayso.example.com/")
     assert "None" not in text and "Which" not in text
     assert ("Why: " in text) == (event in WAITING)
+
+
+@pytest.mark.parametrize("event", ALERTS)
+@pytest.mark.parametrize("more", [0, 7])
+def test_every_letter_of_an_alert_is_whole(event: str, more: int) -> None:
+    facts: dict[str, Any] = {"more": 7, "severity": "high", "says": "7 more alerts."}
+    if not more:
+        facts = {"alert": "5a", "rule": "<Cost>", "severity": "low", "since": "2026-11-21T17:00:00Z", "says": "Cost is $5",
+                 "because": "Mostly a [model](https://evil.example).", "comes_and_goes": True}  # fmt: skip
+    subject, text = words.letter(words.About(event, timezone.now(), facts))
+    assert len(subject) <= words.SUBJECT and "None" not in text and "<" not in subject + text and "](" not in text
+    where = "/alerts/" if more else "/alerts/5a/"
+    assert text.splitlines()[-1] == f"Look at it: https://sayso.example.com{where}"
+    assert ("7 more alerts" in text) == bool(more) and ("comes and goes" in text) != bool(more)
 
 
 def test_agents_words_are_harmless() -> None:
