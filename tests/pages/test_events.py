@@ -285,7 +285,7 @@ def test_a_page_at_a_time_and_for_a_fixed_price(world: World, django_assert_num_
     assert client.get(f"{PAGE}?after=nonsense")["Location"] == PAGE
 
 
-QUERIES = 14
+QUERIES = 15
 
 
 def test_many_runs_of_one_event_are_on_its_own_page(world: World) -> None:

@@ -175,7 +175,7 @@ def test_ten_thousand_steps_cost_what_is_shown(
     monkeypatch.setattr(
         rows.Step, "from_db", classmethod(lambda cls, *args, **more: made.append(1) or real(cls, *args, **more))
     )
-    with django_assert_max_num_queries(42):
+    with django_assert_max_num_queries(43):
         said = page(desk.house.operator, f"/runs/{run.pk}/")
     assert "Steps 1 to 120 of 10,000." in said and 'href="?window=1#where"' in said
     assert "9,999 tok" in said or "10,002 tok" in said  # of a third of the steps, summed over the whole run
