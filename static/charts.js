@@ -62,6 +62,12 @@
     scale.ticks = shown;
   }
 
+  // A value with nothing on either side has no line to be part of: it is drawn as a point, however many there are.
+  function marks(values, usual) {
+    const nothing = (value) => value === null || value === undefined;
+    return values.map((value, at) => (!nothing(value) && nothing(values[at - 1]) && nothing(values[at + 1]) ? 2.5 : usual));
+  }
+
   function dataset(series, index, spec) {
     const tone = series.tone || ROUND[index % ROUND.length];
     const plain = colour(TONES[tone]);
@@ -70,7 +76,7 @@
     if (spec.kind === "line") {
       return Object.assign(base, {
         borderColor: plain, backgroundColor: plain, borderWidth: series.dash ? 1.5 : 2, borderDash: series.dash ? [4, 3] : again ? [2, 2] : [],
-        pointRadius: spec.labels.length > 60 ? 0 : 2, pointHoverRadius: 5, pointHitRadius: 12, spanGaps: false, tension: 0,
+        pointRadius: marks(series.values, spec.labels.length > 60 ? 0 : 2), pointHoverRadius: 5, pointHitRadius: 12, spanGaps: false, tension: 0,
       });
     }
     return Object.assign(base, { backgroundColor: again ? faded(plain, 0.45) : plain, borderRadius: 2, maxBarThickness: 34, borderWidth: 0 });

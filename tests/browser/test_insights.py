@@ -57,6 +57,16 @@ def test_the_table_beside_says_the_same_and_files_are_made(desk: Desk, world: Wo
     assert table.value.suggested_filename.startswith("sayso-stops-")
 
 
+def test_a_single_hour_among_empty_ones_is_seen(desk: Desk, world: World, visit: Visit) -> None:
+    rolled.runs(
+        world.northwind.tenant.id, timezone.now() - timedelta(days=2), "completed", 1, workflow=desk.workflow.id
+    )
+    page = visit(world.northwind.operator, "/insights/?range=7d")
+    expect(page.locator("#chart-machine")).to_be_visible()
+    radii = page.evaluate("Chart.getChart('chart-machine').data.datasets[0].pointRadius")
+    assert sorted(set(radii)) == [0, 2.5] and radii.count(2.5) == 1
+
+
 def test_new_figures_come_by_themselves_and_leave_what_is_unfolded(desk: Desk, world: World, visit: Visit) -> None:
     now = timezone.now()
     rolled.runs(world.northwind.tenant.id, now, "completed", 3, workflow=desk.workflow.id)
