@@ -113,6 +113,7 @@ def test_no_tenant_sees_anothers_figures_and_the_platform_sees_all_of_them(
     rolled.calls(world.northwind.tenant.id, NOW - timedelta(days=1), "gpt-4o", 10, 50_000)
     rolled.calls(world.fabrikam.tenant.id, NOW - timedelta(days=1), "gpt-4o", 10, 20_000)
     assert "data-stops" not in page_of(world.fabrikam.operator.client)
+    assert 'href="/platform/insights/"' in page_of(petra, path="/platform/")
     page = page_of(petra, path="/platform/insights/")
     assert [one["name"] for one in spec(page, "cost")["series"]] == ["Northwind", "Fabrikam"]
     assert "Northwind cost most: $0.50 of $0.70" in html.unescape(page)
