@@ -12,6 +12,7 @@ Read it in this order:
 ``live``        effects and gates that are not in the record: done, recorded, queued for the team; doubt
 ``doubt``       effects of which nobody knows whether they happened
 ``bodies``      one execution of an effect, and what can become of it
+``flight``      the tasks of effects and consultations that are under way
 ``book``        the journal as ``live`` writes it: one write at a time
 ``engine``      ``advance``: one worker's turn with a run; teardown; Handle, another's hand on it
 ``digest``      canonical JSON, and requests kept as their difference from the one before

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from .book import Book
 from .errors import EffectFailed, Fenced
 from .failpoints import hit
-from .live import Driver, wake
+from .flight import wake
+from .live import Driver
 from .loop import TRACKED, Loop
 from .run import Run, describe
 from .steps import Finished, Gates, Journal, Json, Kind, Lost, Observer, Outcome, Stopped, Suspended
@@ -35,7 +36,7 @@ class Handle:
     def suspend(self) -> None:
         """Let go now: the process shuts down. Effects that are not read-only get the grace to finish."""
         if self._run is not None and self._run.closed:
-            self._run.driver.hasten()
+            self._run.driver.flight.hasten()
         else:
             self._end(Suspended(shutdown=True))
 
@@ -121,7 +122,7 @@ async def advance(
         outcome = await run.outcome
         allowed = grace.total_seconds()
         if isinstance(outcome, Lost):
-            allowed = max(allowed, run.driver.longest())
+            allowed = max(allowed, run.driver.flight.longest())
     except Exception:
         allowed = grace.total_seconds()
         raise
@@ -166,7 +167,7 @@ async def _tear_down(run: Run, grace: float) -> None:
     """Cancel the team, give effects in flight their grace, and return when nothing of the run is left."""
     run.driver.let_go()
     await _cancel_team(run)
-    await run.driver.land(grace)
+    await run.driver.flight.land(grace)
 
 
 async def _cancel_team(run: Run) -> None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from . import doubt
 from .bodies import Call, attempt
 from .book import Book
 from .digest import digest as digest_of
-from .errors import Fenced
 from .failpoints import hit
+from .flight import Flight
 from .run import DENIED, ENDS, IN_DOUBT, REVIEW, Pending, Run, encode
 from .steps import (
     Ask,
@@ -26,7 +25,6 @@ from .steps import (
     Gates,
     Json,
     Kind,
-    Lost,
     Safety,
     Status,
     Step,
@@ -37,15 +35,13 @@ from .steps import (
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 5.0  # seconds for a cancelled effect to clean up behind itself
-
 
 class Driver:
     """The live side of one advance."""
 
     __slots__ = (
-        "_book", "_chunk", "_clock", "_consulted", "_cooling", "_gates", "_grace", "_hurried", "_idle", "_parked",
-        "_poked", "_run", "_stall", "_stalled", "flight",
+        "_book", "_chunk", "_clock", "_consulted", "_cooling", "_gates", "_parked", "_poked", "_run", "_stall", "_stalled",
+        "flight",
     )  # fmt: skip
 
     def __init__(
@@ -69,10 +65,7 @@ class Driver:
         self._consulted = False  # asked for decisions, and nothing has happened since
         self._stall = stall
         self._stalled: asyncio.TimerHandle | None = None
-        self._grace = grace
-        self._hurried = False  # the process leaves: nothing gets more than the grace any more
-        self._idle: asyncio.Future[None] | None = None  # set by whoever waits for the flight to be over
-        self.flight: dict[asyncio.Task[None], Pending | None] = {}  # None: a consultation
+        self.flight = Flight(run, book, grace)
 
     # Beginning and ending tasks
 
@@ -90,74 +83,14 @@ class Driver:
         elif step is not None:
             self._cooling.append(pending)  # looked at when the run has settled
         else:
-            self._start(self._perform(pending), pending)
-
-    def _start(self, work: Coroutine[Any, Any, None], pending: Pending | None) -> None:
-        context = contextvars.Context() if pending is None or pending.context is None else pending.context
-        task = self._run.loop.create_task(self._guard(work), context=context)
-        self.flight[task] = pending
-        task.add_done_callback(self._landed, context=context)
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Fenced:
-            self._run.end(Lost())
-        except Exception as error:
-            # Journal, gates or observer failed: the worker must hear of it, the run itself is as good as before.
-            self._run.fail(error)
-
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        pending = self.flight.pop(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._run.fail(error)
-        if task.cancelled() and not self._book.ending and not self._run.closed:
-            self._run.fail(RuntimeError(f"somebody cancelled the effect {pending and pending.place}"))
-        if self._idle is not None and not self.flight and not self._idle.done():
-            self._idle.set_result(None)
-        if self._run.ready == 0:
-            self._run.on_settled()
+            self.flight.start(self._perform(pending), pending)
 
     def let_go(self) -> None:
         """Begin nothing any more, and cut off what is read-only and has not come to anything yet."""
         self._book.ending = True
         if self._stalled is not None:
             self._stalled.cancel()
-        for task, pending in list(self.flight.items()):
-            if pending is not None and pending.interruptible:
-                task.cancel()
-
-    def longest(self) -> float:
-        """Seconds that what is in flight, and is more than reading, may take by its own timeouts."""
-        held = (pending for pending in self.flight.values() if pending is not None and not pending.interruptible)
-        return max((pending.timeout.total_seconds() for pending in held), default=0.0)
-
-    def hasten(self) -> None:
-        """What is still in flight of a run that is over gets the grace from now on, and no more."""
-        self._hurried = True
-        idle = self._idle
-        if idle is not None:
-            self._run.loop.call_later(self._grace, wake, idle)
-
-    async def land(self, seconds: float) -> None:
-        """Wait until nothing is in flight: at most so many ``seconds``, then with cancellations."""
-        await self._wait(min(seconds, self._grace) if self._hurried else seconds)
-        for _ in range(3):  # a body may swallow one
-            for task in list(self.flight):
-                task.cancel()
-            await self._wait(PATIENCE / 3)
-        for task in self.flight:
-            log.error("run %s: an effect will not be cancelled: %r", self._run.run_id, task)
-
-    async def _wait(self, seconds: float) -> None:
-        if not self.flight:
-            return
-        self._idle = self._run.loop.create_future()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._idle
-        except TimeoutError:
-            return
+        self.flight.interrupt()
 
     # Settled
 
@@ -182,13 +115,13 @@ class Driver:
                 continue
             self._cooling.remove(pending)
             again = step.safety is Safety.IDEMPOTENT
-            self._start(
+            self.flight.start(
                 self._again(pending, "worker_lost") if again else self._doubtful(pending, doubt.UNHEARD), pending
             )
         quiet = not self.flight
         if self._parked and (self._poked or (quiet and not self._consulted)):
-            if not any(pending is None for pending in self.flight.values()):  # one consultation at a time
-                self._start(self._consult(), None)
+            if not self.flight.consults:  # one consultation at a time
+                self.flight.start(self._consult(), None)
         elif quiet and (self._parked or self._cooling):
             parked = tuple(pending.ask for pending in self._parked.values() if pending.ask is not None)
             self._run.end(Suspended(parked, wake))
@@ -394,7 +327,7 @@ class Driver:
         told = doubt.told(decision)
         if decision.verdict == "respond" and decision.answer == doubt.DID_NOT:
             del self._parked[ask.scope, ask.n]
-            self._start(self._again(pending, IN_DOUBT, **told), pending)
+            self.flight.start(self._again(pending, IN_DOUBT, **told), pending)
             return
         now = self._clock().isoformat()
         attempt = {"started_at": step.started_at.isoformat(), "ended_at": now, "cause": IN_DOUBT, **told}
@@ -411,9 +344,3 @@ class Driver:
         hit("before_decision_recorded")
         await self._close(pending, step, status, result, error)
         hit("after_decision_recorded")
-
-
-def wake(future: asyncio.Future[None]) -> None:
-    """Have whoever waits for ``future`` go on."""
-    if not future.done():
-        future.set_result(None)
