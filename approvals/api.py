@@ -15,8 +15,9 @@ from approvals.actions import comments
 from approvals.filters import narrow
 from approvals.models import ApprovalRequest, Calendar, StandingApproval
 from console import paging
-from console.runs.api import HeardOut, RunOut, clean, run_in_full
+from console.runs.api import clean, run_in_full
 from console.runs.models import Run
+from console.runs.shapes import HeardOut, RunOut
 from console.tenants import access, display, groups
 from console.tenants.access import actor_of
 

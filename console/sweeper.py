@@ -16,6 +16,7 @@ from approvals.probes import planting
 from console import queues
 from console.durable import SCHEMA_VERSION
 from console.runs import actions, feed, smoke, wakeups
+from console.runs.changing import GOT_SOMEWHERE
 from console.tenants.scopes import system_scope
 from console.workflows import contracts, waivers
 from console.workflows.reasons import StopReason
@@ -181,7 +182,7 @@ _NOW = "SELECT clock_timestamp(), (SELECT MIN(lease_until) FROM runs_run WHERE s
 # lease that ends later than a lease can.
 # A turn that got somewhere makes this the first loss in a row.
 _EXPIRED = f"""
-SELECT id, token, CASE WHEN {actions.GOT_SOMEWHERE} THEN 1 ELSE lost_leases + 1 END
+SELECT id, token, CASE WHEN {GOT_SOMEWHERE} THEN 1 ELSE lost_leases + 1 END
 FROM runs_run WHERE status = 'running'
     AND NOT lease_until BETWEEN clock_timestamp() AND clock_timestamp() + {2 * actions.LEASE_S} * interval '1 second'
 ORDER BY lease_until LIMIT %s

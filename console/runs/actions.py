@@ -21,14 +21,14 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.utils import timezone
 
-from console import prepared
 from console.audit import log as audit
 from console.durable import SCHEMA_VERSION
 from console.runs import admission, feed, forks, inputs, retries, wakeups
 from console.runs.admission import AtLimit
 from console.runs.beginning import autogen_version, begin, create, status_payload
+from console.runs.changing import LET_GO, PARK, STOP_WAITING, update
 from console.runs.forks import Repeats
-from console.runs.models import ROWS, TERMINAL, Run, RunStatus
+from console.runs.models import TERMINAL, Run, RunStatus
 from console.runs.retries import Refused
 from console.runs.totals import Totals
 from console.tenants import access, crypto
@@ -196,7 +196,7 @@ def claim(run_id: UUID | str, owner: str) -> Claim | None:
 
     A run whose journal is of a newer version than this process knows is left to a newer worker.
     """
-    rows = _update(
+    rows = update(
         "status = 'running', token = token + 1, lease_until = clock_timestamp() + %s, lease_owner = %s,"
         " leased_at = clock_timestamp(), started_at = COALESCE(started_at, clock_timestamp()),"
         " queue_s = queue_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - ready_at), 0)),"
@@ -258,11 +258,11 @@ def park(
     ready at once instead of waiting.
     """
     unmoved = "(wake = %s AND NOT cancel_requested)"
-    rows = _update(
+    rows = update(
         f"status = CASE WHEN {unmoved} THEN 'waiting' ELSE 'queued' END,"
         f" ready_at = CASE WHEN {unmoved} THEN NULL ELSE clock_timestamp() END,"
         f" wake_at = CASE WHEN {unmoved} THEN %s::timestamptz END,"
-        f" waiting_since = CASE WHEN {unmoved} AND %s THEN clock_timestamp() END, {_PARK}",
+        f" waiting_since = CASE WHEN {unmoved} AND %s THEN clock_timestamp() END, {PARK}",
         "id = %s AND status = 'running' AND token = %s",
         [wake_seen, wake_seen, wake_seen, wake_at, wake_seen, for_person, _id(run), token],
         totals,
@@ -272,8 +272,8 @@ def park(
 
 def release(run: Run | UUID, token: int, totals: Totals | None = None) -> bool:
     """Give a run back in the middle of its work (a worker leaves): it is ready again. False: the token is stale."""
-    rows = _update(
-        f"status = 'queued', ready_at = clock_timestamp(), {_LET_GO}",
+    rows = update(
+        f"status = 'queued', ready_at = clock_timestamp(), {LET_GO}",
         "id = %s AND status = 'running' AND token = %s",
         [_id(run), token],
         totals,
@@ -288,7 +288,7 @@ def lose(run: Run | UUID, token: int, losses: int) -> bool:
 
     False: the worker is back, or somebody was first.
     """
-    rows = _update(
+    rows = update(
         "status = 'queued', ready_at = clock_timestamp(), lost_leases = %s, leased_at = NULL, lease_until = NULL,"
         " lease_owner = '', active_s = active_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM lease_until - leased_at), 0))",
         "id = %s AND status = 'running' AND token = %s AND NOT lease_until BETWEEN clock_timestamp()"
@@ -320,10 +320,10 @@ def finish(
     values: list[Any] = [run_id, token]
     if token is None:
         where, values = "id = %s AND status <> ALL(%s)", [run_id, list(_ENDED)]
-    rows = _update(
+    rows = update(
         "status = %s, stop_reason = %s, stop_detail = %s, sealed_result = %s, ended_at = clock_timestamp(),"
         " queue_s = queue_s + COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - ready_at), 0),"
-        f" ready_at = NULL, wake_at = NULL, {_STOP_WAITING}, {_LET_GO}",
+        f" ready_at = NULL, wake_at = NULL, {STOP_WAITING}, {LET_GO}",
         where,
         [str(status), str(stop_reason), detail.replace("\x00", "\ufffd")[:4000], sealed, *values],
         totals,
@@ -346,10 +346,10 @@ def wake(run: Run | UUID) -> bool:
     False: the run is over.
     """
     run_id = _id(run)
-    rows = _update(
+    rows = update(
         "wake = wake + 1, status = CASE WHEN status = 'waiting' THEN 'queued' ELSE status END,"
         " ready_at = CASE WHEN status = 'waiting' THEN clock_timestamp() ELSE ready_at END,"
-        f" wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END, {_STOP_WAITING}",
+        f" wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END, {STOP_WAITING}",
         "id = %s AND status <> ALL(%s)",
         [run_id, list(_ENDED)],
     )
@@ -366,7 +366,7 @@ def wake(run: Run | UUID) -> bool:
 
 def request_cancel(run: Run | UUID) -> bool:
     """Ask the worker that holds a running run to end it as cancelled. False: no worker holds it (finish it instead)."""
-    rows = _update("cancel_requested = true", "id = %s AND status = 'running'", [_id(run)])
+    rows = update("cancel_requested = true", "id = %s AND status = 'running'", [_id(run)])
     if rows:
         transaction.on_commit(lambda: feed.nudge(rows[0].id), robust=True)
     return bool(rows)
@@ -377,62 +377,6 @@ _LEFT_OPEN = """
     UPDATE runs_step SET status = 'in_doubt'
     WHERE run_id = %s AND settled IS NULL AND kind = 'tool' AND status = 'intent'
 """
-_STOP_WAITING = (
-    "waiting_s = waiting_s + GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - waiting_since), 0)),"
-    " waiting_since = NULL"
-)
-_WORKED = "GREATEST(0, COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - leased_at), 0))"
-# Without a step under its token a turn got nowhere: an intent that was only begun anew is none, or a tool that kills its
-# process would be called again for ever.
-GOT_SOMEWHERE = """EXISTS (SELECT 1 FROM runs_step s WHERE s.run_id = runs_run.id AND s.token = runs_run.token
-                           AND NOT (s.status = 'intent' AND s.attempts <> '[]'))"""
-_STILL_LOST = f"CASE WHEN lost_leases = 0 OR {GOT_SOMEWHERE} THEN 0 ELSE lost_leases END"
-_LET_GO = f"active_s = active_s + {_WORKED}, leased_at = NULL, lease_until = NULL, lease_owner = '', lost_leases = 0"
-_PARK = _LET_GO.replace("lost_leases = 0", f"lost_leases = {_STILL_LOST}")
-_TOTALS = (
-    ", input_tokens = %s, output_tokens = %s, cost = %s, unpriced_steps = %s, model_s = %s, tool_s = %s,"
-    " resume_s = resume_s + %s"
-)
-
-
-def _update(
-    assignments: str, where: str, values: list[Any], totals: Totals | None = None, token_step: int = 0
-) -> list[Run]:
-    """One conditional UPDATE of one run; the row as it is afterwards, or nothing when the condition did not hold.
-
-    The row has its ``queue``, too.
-    """
-    split = assignments.count("%s")
-    parameters = values[:split]
-    if totals is not None:
-        assignments += _TOTALS
-        parameters += [
-            totals.input_tokens,
-            totals.output_tokens,
-            totals.cost,
-            totals.unpriced_steps,
-            totals.model_s,
-            totals.tool_s,
-            totals.resumed_s,
-        ]
-        if totals.worked_s is not None:  # its own count: the database's clock may have been set meanwhile
-            before, found, after = assignments.partition(_WORKED)
-            if found:
-                assignments = f"{before}%s::float8{after}"
-                parameters.insert(before.count("%s"), totals.worked_s)
-    if token_step:
-        assignments += ", token = token + 1"
-    sql = f"UPDATE runs_run SET {assignments} WHERE {where} RETURNING {ROWS.columns}, {wakeups.QUEUE}"  # noqa: S608  # literals
-    with prepared.cursor() as cursor:
-        cursor.execute(sql, [*parameters, *values[split:]])
-        return [_with_queue(row) for row in cursor.fetchall()]
-
-
-def _with_queue(row: Sequence[Any]) -> Run:
-    run: Any = ROWS.of(row)
-    run.queue = row[ROWS.width]
-    found: Run = run
-    return found
 
 
 def _tell_let_go(rows: list[Run]) -> bool:

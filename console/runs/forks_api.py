@@ -9,8 +9,9 @@ from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict, Field
 
 from console.runs import actions, forks
-from console.runs.api import RunOut, check_metadata, run_out
+from console.runs.api import check_metadata, run_out
 from console.runs.models import Run
+from console.runs.shapes import RunOut
 from console.tenants import access, display
 from console.tenants.access import actor_of
 
