@@ -10,7 +10,7 @@ import os
 
 from celery import Celery
 
-from console import tracing
+from console import broker, tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 os.environ.setdefault("SAYSO_DB_POOL", "6")  # of the ten connections a worker process may hold; the writer has its own
@@ -18,6 +18,7 @@ os.environ.setdefault("SAYSO_DB_POOL", "6")  # of the ten connections a worker p
 # Celery would run all of Django's checks, and import every page for them, in each worker and in beat; CI runs them.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
+broker.use()
 app = Celery("sayso", include=["console.worker"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
