@@ -141,14 +141,18 @@ def _ours(actor: Actor, workers: Crew, flow: Workflow, count: int) -> Round:
 
 
 class Stock:
-    """Two processes of ``plain``, which share the runs between them."""
+    """Processes of ``plain``, which share the runs between them; ``latency`` is in milliseconds."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str = "", runs: int = RUNS, calls: int = CALLS, latency: int = LATENCY, processes: int = PROCESSES
+    ) -> None:
+        self._messages = runs // processes * (3 * calls + 1)  # of each process
+        self._runs = runs
         argv = [sys.executable, "-W", "ignore", "-m", "console.bench.plain"]
-        argv += ["--runs", str(RUNS // PROCESSES), "--calls", str(CALLS)]
-        argv += ["--url", url] if url else ["--latency", str(LATENCY)]
+        argv += ["--runs", str(runs // processes), "--calls", str(calls)]
+        argv += ["--url", url] if url else ["--latency", str(latency)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": settings.BASE_DIR}
-        self._processes = [subprocess.Popen(argv, text=True, **pipes) for _ in range(PROCESSES)]
+        self._processes = [subprocess.Popen(argv, text=True, **pipes) for _ in range(processes)]
 
     def __enter__(self) -> Stock:
         for process in self._processes:
@@ -167,9 +171,9 @@ class Stock:
             process.stdin.write("go\n")
             process.stdin.flush()
         told = [json.loads(self._line(process)) for process in self._processes]
-        expected = RUNS // PROCESSES * (3 * CALLS + 1)
-        if any(abs(each["messages"] - expected) > 3 * RUNS for each in told):
-            raise RuntimeError(f"stock AutoGen told {[each['messages'] for each in told]} messages, not {expected}")
+        if any(abs(each["messages"] - self._messages) > 3 * self._runs for each in told):
+            said = [each["messages"] for each in told]
+            raise RuntimeError(f"stock AutoGen told {said} messages, not {self._messages}")
         return Spent(sum(each["cpu"] for each in told), max(each["ended"] for each in told) - began)
 
     @staticmethod

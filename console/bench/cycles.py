@@ -6,6 +6,10 @@ replays it, calls the tool and ends it. All runs are there when the clock begins
 run. CPU is told for the worker, for deciding (the web's share) and for Postgres: of whichever is used up first there are no more
 cycles.
 
+Beside it: what AutoGen takes for its own part of a cycle. A team is put together twice, once to come to the gate and once to
+go on behind it, and both times plays its turn; ``autogen_alone_cpu_ms_each`` is a stock team's building and playing the same
+turn twice, with no journal, no gate and no database: no number of cycles a second above its inverse can be had in one process.
+
 Where LangGraph is installed (here, or for the interpreter that SAYSO_BENCH_LANGGRAPH names) the same graph runs beside it on
 the same Postgres, with its own saver, as many side by side as serve it best; see ``graph``. Its pausing, deciding and
 resuming are one process, and nothing but checkpoints is written: no request, no feed, no audit.
@@ -26,9 +30,9 @@ from django.db import connection, connections
 
 from approvals import actions as approvals
 from console.bench import crew, lent, scripted
-from console.bench.concurrency import AHEAD, workflow
+from console.bench.concurrency import AHEAD, Stock, workflow
 from console.bench.crew import Crew, postgres_cpu
-from console.bench.figures import ms
+from console.bench.figures import middle, ms
 from console.bench.tenant import bench_actor, reviewer
 from console.runs import actions as runs
 from console.runs.models import RunStatus
@@ -54,13 +58,17 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
     best = 0.0
     rival = Path(os.environ.get(LANGGRAPH) or sys.executable)
     theirs: list[float] = []
-    with Crew(1) as worker:
+    alone: list[float] = []
+    with Crew(1) as worker, Stock(runs=CYCLES, calls=1, latency=0, processes=1) as stock:
         _cycles(actor, decider, worker, flow, WARM)
         for _ in range(ROUNDS):
             found = _cycles(actor, decider, worker, flow, CYCLES)
+            alone.append(2 * stock.run().cpu / CYCLES)
             if found["a_second"] > best:
                 best, figures["sayso"] = found["a_second"], found
             theirs += _langgraph(rival)
+    figures["autogen_alone_cpu_ms_each"] = ms(middle(alone))
+    ratios["worker_cpu_to_autogen_alone"] = round(figures["sayso"]["worker_cpu_ms_each"] / ms(middle(alone)), 3)
     if theirs:
         figures["langgraph_a_second"] = round(max(theirs), 1)
         ratios["a_second_to_langgraph"] = round(best / max(theirs), 3)
