@@ -26,7 +26,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from console.bench import crew, lent, plain, scripted
+from console.bench import crew, leavings, lent, plain, scripted
 from console.bench.crew import QUEUE, Crew, postgres_cpu
 from console.bench.figures import Spent, middle
 from console.bench.tenant import bench_actor, workflow_of
@@ -135,7 +135,7 @@ def _ours(actor: Actor, workers: Crew, flow: Workflow, count: int) -> Round:
     took = crew.last_end(actor, made) - began
     time.sleep(1.1)  # until the backends have told what they committed
     committed = crew.commits() - committed
-    crew.forget(actor, made)
+    leavings.forget(actor, made)
     beside = None if postgres is None or after is None else after - postgres
     return Round(Spent(spent, took), beside, committed / (2 * CALLS * count))
 

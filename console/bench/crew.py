@@ -24,11 +24,12 @@ from django.utils import timezone
 
 from console.celery import app
 from console.hosting.leases import heartbeat_key
-from console.runs import actions, feed
+from console.runs import feed
 from console.runs.models import TERMINAL, Run, RunStatus
 from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.scopes import tenant_scope
+from console.up.processes import leash
 from console.up.workers import CELERY
 
 QUEUE = "bench-crew"
@@ -51,7 +52,9 @@ class Crew:
         quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
         for name in self.names:
             self.processes.append(
-                subprocess.Popen([*argv, "-n", name], cwd=settings.BASE_DIR, env=quiet, stdout=sys.stderr)
+                subprocess.Popen(
+                    [*argv, "-n", name], cwd=settings.BASE_DIR, env=quiet, stdout=sys.stderr, preexec_fn=leash()
+                )
             )
         until(lambda: self._answering() == len(self.names), "the workers do not answer", every=0.3)
         return self
@@ -168,11 +171,3 @@ def last_end(actor: Actor, runs: Sequence[UUID]) -> float:
     with tenant_scope(actor.tenant):
         ended: datetime = access.all(Run, actor).filter(pk__in=list(runs)).aggregate(last=Max("ended_at"))["last"]
     return ended.timestamp()
-
-
-def forget(actor: Actor, runs: Sequence[UUID]) -> None:
-    """End what still goes on, and delete the runs with all that belongs to them."""
-    with tenant_scope(actor.tenant):
-        for run in access.all(Run, actor).filter(pk__in=list(runs)).exclude(status__in=TERMINAL):
-            actions.finish(run, None, RunStatus.CANCELLED, "cancelled", "the benchmark is over")
-        access.all(Run, actor).filter(pk__in=list(runs)).delete()

@@ -29,7 +29,7 @@ from uuid import UUID
 from django.db import connection, connections
 
 from approvals import actions as approvals
-from console.bench import crew, lent, scripted
+from console.bench import crew, leavings, lent, scripted
 from console.bench.concurrency import AHEAD, Stock, workflow
 from console.bench.crew import Crew, postgres_cpu
 from console.bench.figures import middle, ms
@@ -110,7 +110,7 @@ def _cycles(actor: Actor, decider: Actor, worker: Crew, flow: Any, count: int) -
     crew.settled(actor, made, RunStatus.COMPLETED, every=POLL)
     took = crew.last_end(actor, made) - began
     busy, after = worker.cpu()[0] - busy, postgres_cpu()
-    crew.forget(actor, made)
+    leavings.forget(actor, made)
     return {
         "a_second": round(count / took, 1),
         "worker_cpu_ms_each": ms(busy / count),

@@ -18,9 +18,9 @@ import httpx
 from django.conf import settings
 from django.db import connections
 
-from approvals import actions as approvals
 from approvals.models import ApprovalRequest, Vote
 from console.audit.models import AuditRecord
+from console.bench import leavings
 from console.bench.figures import ms, percentile
 from console.bench.tenant import bench_actor, reviewer_tokens, waiting_requests
 from console.runs.models import Run
@@ -47,7 +47,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
                 "runs_woken_once": Run.objects.filter(requests__in=keys, wake=1).count(),
             }
     finally:
-        _forget(actor, keys)
+        leavings.clear(actor.tenant)
     codes = Counter(code for code, _ in answers)
     figures: dict[str, Any] = {
         "clients": len(tokens),
@@ -102,11 +102,3 @@ def _decide(tokens: list[str], keys: list[UUID]) -> tuple[list[tuple[int, float]
     if faults:
         raise faults[0]
     return [one for some in answers for one in some], time.perf_counter() - began
-
-
-def _forget(actor: Any, keys: list[UUID]) -> None:
-    for key in keys:
-        with tenant_scope(actor.tenant):
-            run = Run.objects.filter(requests=key).first()
-            if run is not None and run.ended_at is None:
-                approvals.cancel_run(actor, run)

@@ -20,7 +20,7 @@ from console import startup
 from console.agents import quiet
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
-from console.bench import scripted
+from console.bench import leavings, scripted
 from console.bench.figures import Spent, Stopwatch, middle, ms
 from console.bench.tenant import bench_actor, workflow_of
 from console.durable.loop import Loop, new_loop
@@ -140,7 +140,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
         ratios["replay_beside_busy_to_fair_share"] = round(beside / (alone * (BUSY + 1)), 3)
     finally:
         worker.close()
-        _forget(actor, runs)
+        leavings.forget(actor, runs)
     return figures, ratios
 
 
@@ -237,8 +237,3 @@ def _claim(worker: _Worker, run_id: UUID) -> Turn:
     with system_scope("bench keeps its lease"):
         Run.objects.filter(pk=run_id).update(lease_until=timezone.now() + LEASE)
     return Turn(worker.means, claimed)
-
-
-def _forget(actor: Actor, runs: list[UUID]) -> None:
-    with tenant_scope(actor.tenant):
-        Run.objects.filter(pk__in=runs, tenant=actor.tenant).delete()

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import connection, connections, models
 
 from approvals.models import ApprovalRequest
-from console.bench import crew, resume
+from console.bench import leavings, resume
 from console.bench.figures import middle, ms
 from console.bench.tenant import bench_actor
 from console.celery import app
@@ -82,9 +82,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
         few, many = STEPS
         ratios["bytes_a_step_many_to_few"] = round(bytes_of[many] / many / (bytes_of[few] / few), 3)
     finally:
-        for kind in (real[i : i + 10] for i in range(0, len(real), 10)):
-            _delete_copies(actor, kind, each)
-        crew.forget(actor, real)
+        leavings.clear(actor.tenant)
     return figures, ratios
 
 
@@ -116,20 +114,6 @@ def _whose(table: str) -> str:
 
 def _keys(table: str, seeds: Sequence[UUID]) -> list[Any]:
     return [feed.run_topic(each) for each in seeds] if "feed" in table else list(seeds)
-
-
-def _delete_copies(actor: Actor, seeds: Sequence[UUID], count: int) -> None:
-    """Delete them all, those that point to a run before it."""
-    with tenant_scope(actor.tenant), connection.cursor() as cursor:
-        for model in reversed(_TABLES):
-            table = model._meta.db_table
-            twin = _TWIN.format("seed")
-            key = f"'run:' || {twin}" if "feed" in table else twin
-            cursor.execute(
-                f"DELETE FROM {table} WHERE tenant_id = %s AND {_whose(table)} IN"  # noqa: S608
-                f" (SELECT {key} FROM unnest(%s::uuid[]) AS seed, generate_series(0, %s) AS i)",
-                [actor.tenant.id, list(seeds), count - 1],
-            )
 
 
 def _size() -> int:

@@ -25,9 +25,9 @@ from websockets.sync.client import connect
 
 from approvals import actions as approvals
 from approvals.models import ApprovalRequest
+from console.bench import leavings
 from console.bench.figures import ms, percentile
 from console.bench.tenant import bench_actor, reviewer, reviewer_tokens, waiting_requests
-from console.runs.models import Run
 from console.tenants import access, group_actions
 from console.tenants.access import Actor
 from console.tenants.models import User
@@ -55,7 +55,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
                 worst[size][name] = percentile(times, 95)
                 figures[f"{name}_at_{size}"] = {"p50_ms": ms(percentile(times, 50)), "p95_ms": ms(worst[size][name])}
     finally:
-        _forget(actor, template)
+        leavings.clear(actor.tenant)
     small, large = SIZES
     ratios = {f"{name}_p95_to_{int(TARGET * 1000)}_ms": round(took / TARGET, 3) for name, took in worst[large].items()}
     ratios |= {f"{name}_flat": round(worst[large][name] / worst[small][name], 3) for name in worst[small]}
@@ -153,13 +153,6 @@ def _fill(actor: Actor, template: UUID, size: int) -> None:
             )
     with connections["owner"].cursor() as cursor:
         cursor.execute("ANALYZE approvals_approvalrequest")
-
-
-def _forget(actor: Actor, template: UUID) -> None:
-    with tenant_scope(actor.tenant):
-        run = Run.objects.get(requests=template)
-        ApprovalRequest.objects.filter(tenant=actor.tenant, run=run).exclude(pk=template).delete()
-        approvals.cancel_run(actor, run)
 
 
 _COPIES = """

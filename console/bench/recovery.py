@@ -11,7 +11,7 @@ import time
 from typing import Any
 from uuid import UUID
 
-from console.bench import crew, lent, scripted
+from console.bench import crew, leavings, lent, scripted
 from console.bench.concurrency import workflow
 from console.bench.crew import Crew, until
 from console.bench.figures import middle
@@ -47,9 +47,9 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
             killed = time.time()
             until(lambda: len(_again(actor, lost)) == len(lost), "the runs are not claimed again")
             took = sorted(at - killed for at in _again(actor, lost))
-            crew.forget(actor, made)
+            leavings.forget(actor, made)
     finally:
-        crew.forget(actor, made)
+        leavings.forget(actor, made)
     figures = {
         "runs": RUNS,
         "lost_with_the_worker": len(lost),

@@ -33,6 +33,7 @@ from approvals.models import ApprovalRequest, RequestStatus
 from console import startup
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
+from console.bench import leavings
 from console.bench.figures import middle, ms, percentile
 from console.bench.overhead import commit_seconds, stock
 from console.bench.tenant import bench_actor, reviewer_token, workflow_of
@@ -112,7 +113,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
         beside = _decide(actor, waiting)
         figures[f"after_20_steps_beside_{BUSY}_busy_runs"] = _figures(beside, commit, apart[20])
     finally:
-        _forget(actor, started)
+        leavings.forget(actor, started)
     idle = taken[20]
     whole = middle([sample.whole for sample in idle])
     ours = middle([sample.claim + sample.rebuild_and_replay for sample in idle])
@@ -293,11 +294,3 @@ def _sample(actor: Actor, run_id: UUID, began: float, queued: float) -> Sample:
 
 def _at(event: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(event["at"])
-
-
-def _forget(actor: Actor, runs: list[UUID]) -> None:
-    """End what still goes on, and delete it all."""
-    with tenant_scope(actor.tenant):
-        for run in Run.objects.filter(tenant=actor.tenant, pk__in=runs).exclude(status__in=TERMINAL):
-            actions.finish(run, None, RunStatus.CANCELLED, "cancelled", "the benchmark is over")
-        Run.objects.filter(tenant=actor.tenant, pk__in=runs).delete()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from uuid import UUID
 
 from django.db import connection, connections
 from django.utils import timezone
 
+from console.bench import leavings
 from console.bench.crew import postgres_cpu
 from console.bench.figures import Stopwatch, ms, percentile
 from console.bench.tenant import NOBODY, bench_actor
@@ -26,7 +26,6 @@ from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import actions as workflows
 from console.workflows.models import Workflow
 from telemetry import projector
-from telemetry.forgetting import forget
 from telemetry.kept import held
 
 RUNS, STEPS = 2_000, 50
@@ -54,7 +53,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
         took = watch.spent
         lags = _lags(actor, template)
     finally:
-        _forget(actor, template)
+        leavings.clear(actor.tenant)
     many = RUNS * STEPS
     stored = (after or 0.0) - (before or 0.0)
     figures = {
@@ -147,22 +146,6 @@ def _counted(run_id: str) -> bool:
         return cursor.fetchone() is not None
 
 
-def _forget(actor: Actor, template: Run) -> None:
-    with held():
-        while True:
-            with system_scope("bench"), connection.cursor() as cursor:
-                cursor.execute(_COPIES, [actor.tenant.id, template.workflow_id, template.pk])
-                ids = [row[0] for row in cursor.fetchall()]
-            if not ids:
-                break
-            forget(ids)
-            with system_scope("bench"), connection.cursor() as cursor:
-                cursor.execute("DELETE FROM runs_step WHERE run_id = ANY(%s::uuid[])", [ids])
-                cursor.execute("DELETE FROM runs_run WHERE id = ANY(%s::uuid[])", [ids])
-    with tenant_scope(actor.tenant):
-        runs.finish(UUID(str(template.pk)), None, "cancelled", "cancelled", "The benchmark is over.")
-
-
 _RUNS = """
     INSERT INTO runs_run (id, status, stop_reason, created_at, started_at, ended_at, active_s, {columns})
     SELECT gen_random_uuid(), 'completed', 'completed', made, made + interval '1 second', made + interval '60 seconds',
@@ -187,8 +170,4 @@ _RAW = """
     SELECT date_trunc('hour', ended_at), agent, name, COUNT(*), SUM(cost), SUM((usage ->> 'input_tokens')::bigint),
            percentile_cont(0.95) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM ended_at - started_at))
     FROM runs_step WHERE run_id = ANY(%s::uuid[]) GROUP BY 1, 2, 3
-"""
-_COPIES = """
-    SELECT id::text FROM runs_run
-    WHERE tenant_id = %s AND workflow_id = %s AND id <> %s AND title = 'A run to copy' AND status = 'completed' LIMIT 500
 """

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from approvals import actions as approvals
+from console.bench import leavings
 from console.demo.documents import WORKFLOWS
 from console.durable.digest import digest
 from console.durable.steps import Ask
@@ -16,7 +17,7 @@ from console.runs import actions as runs
 from console.runs.models import Run
 from console.tenants import access, actions
 from console.tenants.access import Actor
-from console.tenants.models import Membership, ServiceAccount, Tenant, User
+from console.tenants.models import Membership, ServiceAccount, User
 from console.tenants.scopes import system_scope, tenant_scope
 from console.workflows import actions as workflows
 from console.workflows import waived
@@ -28,7 +29,7 @@ NOBODY = "bench-nobody"  # a queue without a worker
 def bench_actor(default_url: str = "", busy_url: str = "") -> Actor:
     """The system acting in the tenant ``bench``, made where missing; its credentials point to these models."""
     with system_scope("bench"):
-        tenant = Tenant.objects.filter(slug="bench").first() or actions.create_tenant("bench", "Benchmarks", by="bench")
+        tenant = leavings.mine() or actions.create_tenant(leavings.SLUG, leavings.NAME, by="bench")
     actor = access.system_actor(tenant, "bench")
     with tenant_scope(tenant):
         for name, url in (("default", default_url), ("busy", busy_url)):

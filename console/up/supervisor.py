@@ -128,7 +128,7 @@ class Supervisor:
         instance.save(
             self.data, {"url": self.url, "pid": os.getpid(), "env": self.env, "demo_model_port": demo_port or None}
         )
-        await self._command("migrate", "--database", "owner", "--noinput", "-v", "0", "--skip-checks")
+        await self._command("prepare_database", "--no-roles", "-v", "0")
         mark("migrations")
         seeded, past = None, None
         if self.demo:

@@ -22,6 +22,7 @@ from console.bench import (
     cycles,
     importing,
     judging,
+    leavings,
     lent,
     parked,
     plain,
@@ -231,12 +232,12 @@ def test_copies_of_waiting_runs_have_all_that_theirs_have_and_go_again() -> None
             assert len(feed.read(feed.run_topic(each.id))) == len(feed.read(feed.run_topic(run.id))) > 0
         waiting = ApprovalRequest.objects.select_related("run").get(run=copies.order_by("id")[0])
         assert approvals.decide(decider, waiting.pk, "approve").status == "decided"
-    crew.forget(actor, [waiting.run.id])
-    parked._delete_copies(actor, [run.id], 3)
+    leavings.forget(actor, [waiting.run.id])
+    leavings.forget(actor, [each.id for each in copies])
     with tenant_scope(actor.tenant):
         assert [each.pk for each in Run.objects.all()] == [run.id]
         assert ApprovalRequest.objects.count() == 1
-    crew.forget(actor, [run.id])
+    leavings.forget(actor, [run.id])
     with tenant_scope(actor.tenant):
         assert not Run.objects.exists()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from console.bench import (
     deciding,
     importing,
     judging,
+    leavings,
     overhead,
     parked,
     queueing,
@@ -56,6 +58,7 @@ BENCHES = {
 }
 ALONE = {"rules"}  # need no instance
 CHAOS = "chaos"
+Report = tuple[dict[str, Any], dict[str, float]]
 ABOUT = (
     "chaos: runs with approvals while workers are killed, stores restarted and emptied; nothing may be lost or repeated; "
     "concurrency: two hundred runs at once on two workers beside stock AutoGen; "
@@ -94,9 +97,10 @@ class Command(BaseCommand):
         bench = BENCHES.get(name) or partial(
             ordeal.run, ordeal.Plan.of(options["minutes"] or 1.0, 1 if options["seed"] is None else options["seed"])
         )
+        signal.signal(signal.SIGTERM, _interrupt)  # what it has made goes with it
         failed = ""
         try:
-            figures, ratios = bench()
+            figures, ratios = bench() if name in ALONE else _alone(bench)
         except ordeal.Failed as error:
             figures, ratios, failed = error.figures, error.ratios, str(error)
         report = {"bench": options["name"], "figures": figures, "ratios": ratios, "machine": machine()}
@@ -150,6 +154,17 @@ class Command(BaseCommand):
             self.stdout.write(found.decode(), ending="")
             if inner.returncode:
                 raise CommandError(f"the benchmark failed with exit code {inner.returncode}")
+
+
+def _alone(bench: Callable[[], Report]) -> Report:
+    """Run a benchmark that finds nothing of an earlier one, and nobody beside it."""
+    with leavings.alone() as free:
+        if not free:
+            raise CommandError("another benchmark is at work in this instance: let it end first")
+        tenant = leavings.mine()
+        if tenant is not None:
+            leavings.clear(tenant)
+        return bench()
 
 
 def _interrupt(number: int, frame: Any) -> None:
