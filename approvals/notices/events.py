@@ -28,3 +28,8 @@ EVENTS: dict[str, str] = {
 URGENT = (REMINDED, ESCALATED)
 ALERTS = (ALERT_RAISED, ALERT_REMINDED, ALERT_RECOVERED)
 WAITING = (CREATED, *URGENT)  # said of what waits for a decision, and of nothing else
+
+
+def who_hear(severity: str) -> list[str]:
+    """Of the people who hear of alerts, what those have asked for who are told of one of this severity; see models.Wants."""
+    return ["all", "urgent"] if severity == "high" else ["all"]

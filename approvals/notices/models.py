@@ -12,11 +12,11 @@ class ChannelKind(models.TextChoices):
 
 
 class Wants(models.TextChoices):
-    """What a member is written to about, of what they may decide."""
+    """What a member is written to about: of what they may decide; an admin, of alerts."""
 
     OFF = "off"
     ALL = "all"
-    URGENT = "urgent"  # reminders and escalations
+    URGENT = "urgent"  # reminders and escalations; alerts of high severity
 
 
 class DeliveryStatus(models.TextChoices):

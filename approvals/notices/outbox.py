@@ -46,14 +46,14 @@ def note(request: ApprovalRequest | None, run: Run, event: str, **extra: Any) ->
 
 def tell(tenant_id: UUID, event: str, facts: Mapping[str, Any], now: datetime) -> UUID | None:
     """Say that ``event`` happened in a tenant, to no request and no run: an alert. ``facts`` is JSON, and holds no content
-    of a run. Returns the notice's id, or None where no channel listens. Call inside the transaction of the change."""
+    of a run. Returns the notice's id, or None where nobody outside listens. Call inside the transaction of the change."""
     key = uuid4()
     with prepared.cursor() as cursor:
         cursor.execute(
-            _NOTE,
+            _TELL,
             {
                 "id": key, "tenant": tenant_id, "event": event, "request": None, "run": None, "facts": json.dumps(facts),
-                "now": now, "listed": json.dumps([event]), "wants": _wanted(event),
+                "now": now, "listed": json.dumps([event]), "wants": events.who_hear(str(facts.get("risk") or "")),
             },
         )  # fmt: skip
         return key if cursor.rowcount else None
@@ -95,11 +95,17 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat().replace("+00:00", "Z") if at else None
 
 
-_NOTE = """
+_WRITE = """
     INSERT INTO approvals_notice (id, tenant_id, event, request_id, run_id, facts, created_at)
     SELECT %(id)s, %(tenant)s, %(event)s, %(request)s::uuid, %(run)s::uuid, %(facts)s::jsonb, %(now)s
     WHERE EXISTS (SELECT 1 FROM approvals_channel c
                   WHERE c.tenant_id = %(tenant)s AND c.active AND c.events @> %(listed)s::jsonb)
        OR EXISTS (SELECT 1 FROM approvals_subscription s
-                  WHERE s.tenant_id = %(tenant)s AND s.wants = ANY(%(wants)s::text[]))
+                  WHERE s.tenant_id = %(tenant)s AND s.wants = ANY(%(wants)s::text[]){whose})
 """
+_NOTE = _WRITE.format(whose="")
+# Who is told of an alert is an admin.
+_TELL = _WRITE.format(
+    whose=" AND EXISTS (SELECT 1 FROM tenants_membership m WHERE m.tenant_id = s.tenant_id AND m.user_id = s.user_id"
+    " AND m.role = 'admin' AND m.active)"
+)

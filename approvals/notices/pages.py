@@ -22,6 +22,7 @@ from approvals.notices.models import Channel, ChannelKind, Delivery, DeliverySta
 from console import paging
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
+from console.tenants.models import Role
 from console.workflows.models import Workflow
 
 _DELIVERIES = Delivery.objects.select_related("notice")
@@ -125,7 +126,7 @@ def you(request: HttpRequest) -> HttpResponse:
     context = {
         "section": "you",
         "wants": row.wants if row else Wants.OFF,
-        "choices": _CHOICES,
+        "choices": _FOR_ADMINS if actor.role == Role.ADMIN else _CHOICES,
         "email": getattr(request.user, "email", ""),
         "mail": settings.EMAIL_SET_UP,
         "error": error,
@@ -137,6 +138,15 @@ _CHOICES = [
     (Wants.OFF, "Nothing"),
     (Wants.ALL, "Every request that waits for me, at once, and comments that mention me"),
     (Wants.URGENT, "Only reminders, escalations and comments that mention me"),
+]
+# An admin decides nothing; a request waits for them only in so far as they alone can put somebody into its group.
+_FOR_ADMINS = [
+    (Wants.OFF, "Nothing"),
+    (Wants.ALL, "Every alert, requests that wait for a group without a reviewer, and comments that mention me"),
+    (
+        Wants.URGENT,
+        "Only alerts of high severity, reminders and escalations of such requests, and comments that mention me",
+    ),
 ]
 
 

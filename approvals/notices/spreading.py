@@ -112,9 +112,11 @@ def prune(now: datetime) -> int:
 
 def _people(notice: Notice) -> Iterable[User]:
     """Who is written to: those whom it waits for, who asked for it, and who may decide it (where nobody may, the admins
-    who asked for it, for they can mend that); or those it is addressed to."""
+    who asked for it, for they can mend that); the admins who asked for it, of an alert; or those it is addressed to."""
     if notice.event == events.MENTIONED:
         return _addressed(notice)
+    if notice.event in events.ALERTS:
+        return audience.of_alerts(notice.tenant_id, str(notice.facts.get("risk") or ""))
     if notice.event not in events.WAITING:
         return []
     heard = [Wants.ALL, Wants.URGENT] if notice.event in events.URGENT else [Wants.ALL]

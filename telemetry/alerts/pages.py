@@ -14,12 +14,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from approvals.errors import Conflict, Invalid
-from approvals.notices.events import ALERT_RAISED
-from approvals.notices.models import Channel
 from console import paging
 from console.tenants import access
 from console.tenants.access import Actor, actor_of
-from console.tenants.models import Tenant
 from console.workflows.models import Workflow
 from console.workflows.reasons import StopReason
 from telemetry import asking
@@ -130,7 +127,7 @@ def _page(
         "past": _shown(actor, past),
         "after": after,
         "names": names,
-        "listens": _listens(actor.tenant),
+        "listens": reading.listens(actor.tenant),
         "may": may,
         "fault": fault,
         "fault_of": of,
@@ -158,11 +155,6 @@ def _choices(actor: Actor) -> dict[str, Any]:
         "reasons": [(str(each), str(each).replace("_", " ")) for each in StopReason],
         "more_open": ("agent", "model", "tool", "topic", "revision"),
     }
-
-
-def _listens(tenant: Tenant) -> list[str]:
-    rows = Channel.objects.filter(tenant=tenant, active=True, events__contains=[ALERT_RAISED])
-    return list(rows.order_by("name").values_list("name", flat=True))
 
 
 def _shown(actor: Actor, rows: list[Incident]) -> list[dict[str, Any]]:

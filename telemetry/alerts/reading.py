@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.conf import settings
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils import timezone
 
-from approvals.notices.models import Delivery
+from approvals.notices import audience, events
+from approvals.notices.models import Channel, Delivery
 from console.tenants import access
 from console.tenants.access import Actor
+from console.tenants.models import Tenant
 from telemetry.alerts import saying
-from telemetry.alerts.models import AlertRule, Incident, Silence
+from telemetry.alerts.models import AlertRule, Incident, Severity, Silence
 from telemetry.alerts.terms import FIELDS
 
 _STANDS = ("state", "value", "low", "high", "events", "flapping", "checked_at", "note", "updated_at", "updated_by")
@@ -49,7 +52,7 @@ def silence(row: Silence) -> dict[str, Any]:
 
 
 def told(actor: Actor, rows: Iterable[Incident]) -> dict[str, list[dict[str, Any]]]:
-    """By notice, the channels that it went to, and what became of it."""
+    """By notice, the channels and the admins that it went to, and what became of it."""
     ids = [each for row in rows for each in row.notices]
     found: dict[str, list[dict[str, Any]]] = {}
     sent = access.all(Delivery, actor).filter(notice_id__in=ids, channel__isnull=False)
@@ -57,4 +60,26 @@ def told(actor: Actor, rows: Iterable[Incident]) -> dict[str, list[dict[str, Any
         "notice_id", "notice__event", "channel__name", "status"
     ):
         found.setdefault(str(notice), []).append({"event": event, "channel": name, "status": status})
+    letters = (
+        access.all(Delivery, actor).filter(notice_id__in=ids, channel__isnull=True).order_by("notice_id", "status")
+    )
+    columns = ("notice_id", "notice__event", "status")
+    for notice, event, status, many in (
+        letters.values(*columns).annotate(many=Count("pk")).values_list(*columns, "many")
+    ):
+        found.setdefault(str(notice), []).append({"event": event, "channel": admins(many), "status": status})
     return found
+
+
+def listens(tenant: Tenant) -> list[str]:
+    """Who outside is told of alerts: channels by name, and how many admins get mail. Call inside the tenant's scope."""
+    rows = Channel.objects.filter(tenant=tenant, active=True, events__contains=[events.ALERT_RAISED])
+    names = list(rows.order_by("name").values_list("name", flat=True))
+    # Some hear of high severity alone.
+    mailed = len(audience.of_alerts(tenant.id, Severity.HIGH)) if settings.EMAIL_SET_UP else 0
+    return [*names, admins(mailed)] if mailed else names
+
+
+def admins(many: int) -> str:
+    """How many admins are written to."""
+    return f"{many} admin{'' if many == 1 else 's'} by mail"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,9 +11,11 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from approvals.notices import actions as notice_actions
 from approvals.notices import spreading
 from approvals.notices.models import Delivery, Notice
 from console.audit.models import AuditRecord
+from console.tenants import actions as tenants
 from console.tenants import crypto
 from console.tenants.scopes import system_scope
 from telemetry.alerts import actions, checking, figuring, ready, states, telling, terms
@@ -489,3 +492,44 @@ def test_a_step_twice_is_once() -> None:
 def test_the_projector_role_reads_no_tenant(house: House) -> None:
     with system_scope("tests"):
         assert Watch.objects.count() == 0
+
+
+def test_admins_who_asked_for_letters_get_them(world: World, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: NOW)
+    monkeypatch.setattr(ready, "READY", {})
+    settings.EMAIL_SET_UP = True
+    house = world.northwind
+    asked = {house.admin: "all", house.operator: "all", house.reviewer: "all"}
+    with house.scope():
+        tenants.add_member(house.system, house.reviewer2.user, "admin")
+        for who, wants in {**asked, house.reviewer2: "urgent"}.items():
+            who.user.email = f"{who.user.username}@example.com"
+            who.user.save(update_fields=["email"])
+            notice_actions.subscribe(replace(who.actor, role="admin"), wants)
+    add(house)
+    add(house, name="worse", severity="high")
+    rolled.runs(house.tenant.id, NOW, "tool_error", 5)
+    assert "told: 2 admins by mail" in " ".join(house.admin.client.get("/alerts/").content.decode().split())
+    check(house, NOW)
+    spreading.spread(NOW)
+    with house.scope():
+        sent = {(row.notice.facts["rule"], row.user_id) for row in Delivery.objects.select_related("notice")}
+        row = Delivery.objects.filter(user_id=house.reviewer2.user.pk).get()
+        body = crypto.unseal_json(row.tenant_id, "notice", row.sealed_body)
+    first, second = house.admin.user.pk, house.reviewer2.user.pk
+    assert sent == {("many bad ones", first), ("worse", first), ("worse", second)}
+    assert body["subject"] == "Alert: worse" and "/alerts/" in body["text"]
+    shown = " ".join(house.admin.client.get("/alerts/").content.decode().split())
+    assert "Told: 2 admins by mail (pending)" in shown and "Told: 1 admin by mail (pending)" in shown
+
+
+def test_letters_asked_for_by_others_make_no_notice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ready, "READY", {})
+    house = world.northwind
+    with house.scope():
+        notice_actions.subscribe(house.reviewer.actor, "all")
+        notice_actions.subscribe(house.admin.actor, "urgent")
+    add(house)
+    rolled.runs(house.tenant.id, NOW, "tool_error", 5)
+    check(house, NOW)
+    assert notices(house) == []
