@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -14,6 +15,7 @@ from console.platform import figures
 from console.tenants import platform
 from console.tenants.actions import Invalid
 from console.tenants.models import User
+from telemetry.alerts import across
 
 FIELDS = ("slug", "name", "username", "person", "email")
 
@@ -51,6 +53,7 @@ def _overview(request: HttpRequest, status: int, **more: Any) -> HttpResponse:
         "checks": checks,
         "ill": sum(not check.ok for check in checks),
         "workers": workers,
+        "alerts": across.firing(timezone.now()),
         "here": "?" + urlencode({"q": words, "after": after}),
         **more,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
@@ -19,6 +20,8 @@ from console.tenants import platform
 from console.tenants.models import Membership, Tenant, User
 from console.tenants.scopes import system_scope, tenant_scope
 from console.tenants.sockets import actor_for_websocket
+from telemetry.alerts import across
+from telemetry.alerts.models import Incident, Silence
 from tests.approvals.desk import Desk, refund
 from tests.nonsense import TEXTS
 from tests.world import World, make_user
@@ -231,3 +234,46 @@ def test_a_look_inside_hears_what_happens_and_no_longer_than_it_lasts(world: Wor
     assert actor is not None and (actor.tenant, actor.role) == (world.northwind.tenant, platform.VISITOR)
     petra.post("/platform/leave/")
     assert actor_for_websocket(scope) is None
+
+
+def test_what_fires_in_all_tenants_is_told_in_numbers(
+    world: World, petra: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "none in any tenant" in text_of(petra.get("/platform/"))
+    now = timezone.now()
+
+    def fires(house: Any, rule: str, severity: str, hours: int) -> None:
+        with house.scope():
+            Incident.objects.create(
+                tenant=house.tenant, rule_id=UUID(int=len(rule)), name=rule, figure="abnormal", severity=severity,
+                remind_hours=24, created_at=now - timedelta(hours=hours), first=9, worst=9, latest=9, window_start=now,
+                window_end=now, because="Mostly Ingrid",
+            )  # fmt: skip
+
+    fires(world.northwind, "Known", "high", 9)
+    fires(world.northwind, "Refunds of Ingrid", "medium", 3)
+    fires(world.fabrikam, "Bad", "high", 2)
+    fires(world.fabrikam, "Worse", "high", 1)
+    with world.fabrikam.scope():
+        over = Incident.objects.filter(name="Worse")
+        over.update(ended_at=now)
+        fires(world.fabrikam, "Again", "low", 5)
+    with world.northwind.scope():
+        Silence.objects.create(
+            tenant=world.northwind.tenant, rule_id=UUID(int=len("Known")), reason="We know", created_at=now,
+            until=now + timedelta(hours=1), created_by="Olga",
+        )  # fmt: skip
+    found = across.firing(now)
+    assert [(one.slug, one.by, one.silent) for one in found.worst] == [
+        ("fabrikam", {"high": 1, "medium": 0, "low": 1}, 0),
+        ("northwind", {"high": 0, "medium": 1, "low": 0}, 1),
+    ]
+    assert found.worst[0].since == now - timedelta(hours=5) and found.worst[1].since == now - timedelta(hours=3)
+    assert (found.tenants, found.by, found.silent) == (2, {"high": 1, "medium": 1, "low": 1}, 1)
+    shown = " ".join(text_of(petra.get("/platform/")).split())
+    assert "2 tenants: 1 high, 1 medium, 1 low, 1 silent" in shown and "/platform/?q=fabrikam#why-fabrikam" in shown
+    assert "Ingrid" not in shown and "Known" not in shown and "We know" not in shown
+    later = across.firing(now + timedelta(hours=2))  # the silence is over
+    assert later.by == {"high": 2, "medium": 1, "low": 1} and later.silent == 0
+    monkeypatch.setattr(across, "MOST", 1)
+    assert "The 1 worst of 2 tenants." in text_of(petra.get("/platform/"))
