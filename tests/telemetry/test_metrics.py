@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import redis
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from console import requests
@@ -20,6 +22,7 @@ from telemetry.outwards import exposition, gauges
 from telemetry.outwards.exposition import Kept
 from telemetry.outwards.models import Ended
 from tests.runs.conftest import make_house
+from tests.telemetry import rolled
 
 TOKEN = "a token of a monitor"  # noqa: S105
 
@@ -87,6 +90,29 @@ def test_a_run_that_has_ended_is_counted_once_and_for_good(transactional_db: Non
         )
     exposition.kept = Kept(gauges.measure)
     assert scrape()[key] == 2
+
+
+def test_days_that_nobody_counted_come_from_the_rollups_and_their_runs_are_not_looked_at(
+    transactional_db: None,
+) -> None:
+    house = make_house()
+    key = f"sayso_runs_ended_total{{status=completed,stop_reason=completed,tenant={house.tenant.slug}}}"
+    bad = f"sayso_runs_ended_total{{status=failed,stop_reason=timeout,tenant={house.tenant.slug}}}"
+    now = timezone.now()
+    for days in (3, 40, 400):
+        rolled.runs(house.tenant.id, now - timedelta(days=days), "completed", 1_000)
+    rolled.runs(house.tenant.id, now - timedelta(days=3), "timeout", 7)
+    rolled.runs(house.tenant.id, now, "completed", 50)  # of a day that is counted run by run
+    end(house.start(), 3 * 86_400)  # in the rollups, as far as this knows
+    end(house.start(), 3_600)
+    for _ in range(2):
+        exposition.kept = Kept(gauges.measure)
+        found = scrape()
+        assert (found[key], found[bad]) == (3_001, 7)
+    with system_scope("test"), connection.cursor() as cursor:
+        cursor.execute("UPDATE outwards_position SET at = at - interval '10 days' WHERE name = 'ended'")
+    exposition.kept = Kept(gauges.measure)
+    assert scrape()[key] == 3_001 + 1_000 + 1  # nobody scraped for ten days: what ended in them
 
 
 def test_a_scrape_is_a_fixed_number_of_statements_and_given_again_for_seconds(transactional_db: None) -> None:
