@@ -88,6 +88,11 @@ class Firehose:
         """How many watch."""
         return sum(len(stream.watchers) for stream in self._streams.values())
 
+    @property
+    def lagging(self) -> int:
+        """How many of them read more slowly than they are written to, just now."""
+        return sum(each.socket.state == "lagging" for stream in self._streams.values() for each in stream.watchers)
+
     def take(self, event: Event) -> None:
         """An event, of whatever topic and tenant. Cheap; the rest happens in ``flush``."""
         if event.seq is None or not event.topic.startswith(RUN):

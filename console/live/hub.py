@@ -106,7 +106,8 @@ class Hub:
     @property
     def lagging(self) -> int:
         """How many of them read more slowly than they are written to, just now."""
-        return sum(socket.state == "lagging" for topic in self._topics.values() for socket in topic.sockets)
+        watching = self.firehose.lagging if self.firehose is not None else 0
+        return sum(socket.state == "lagging" for topic in self._topics.values() for socket in topic.sockets) + watching
 
     async def head(self, name: str, tenant: str) -> int:
         """The sequence number of the last event of a topic; 0 before the first."""

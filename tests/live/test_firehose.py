@@ -182,9 +182,10 @@ def test_a_slow_reader_holds_up_nobody_and_sees_by_the_numbers_what_it_missed() 
         for _ in range(5):
             await stage.happen(step())
         assert len(quick.events) == 5 and watcher.socket.state == "lagging"
+        assert (stage.hose.lagging, stage.hose.sockets) == (1, 2)
         slow.open.set()
         await watcher.socket.task  # type: ignore[misc]
-        assert watcher.socket.state == "live"
+        assert watcher.socket.state == "live" and stage.hose.lagging == 0
         await stage.happen(step())
         first, second = (frame for frame in slow.frames if frame["kind"] == "events")
         assert (first["seq"], second["data"]["first"], second["seq"]) == (1, 6, 6)
