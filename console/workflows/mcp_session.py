@@ -1,4 +1,8 @@
-"""Sessions with MCP servers. Imported when one is needed: the mcp package takes a second and a half to import."""
+"""Sessions with MCP servers. Imported when one is needed: the mcp package takes a second and a half to import.
+
+A call says where it stands in its run's trace: ``traceparent`` and ``tracestate`` in the ``_meta`` of its parameters, which
+every transport carries, and over HTTP in the headers of its requests, too.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import McpError
 from mcp.types import CallToolResult, TextContent
 
+from console.agents import whence
 from console.agents.tools import NoAnswer, Unavailable
 from console.workflows import http_tool
 from console.workflows.mcp_server import STARTING, Place, command_fault
@@ -41,13 +46,12 @@ async def tools(place: Place) -> list[dict[str, Json]]:
 async def call(place: Place, name: str, arguments: Json, key: str, seconds: float) -> Json:
     """See mcp_server.call."""
     sent = False
+    meta = {"sayso/idempotency-key": key, **whence.trace()}
 
     async def ask(session: ClientSession) -> CallToolResult:
         nonlocal sent
         sent = True
-        return await session.call_tool(
-            name, arguments, read_timeout_seconds=timedelta(seconds=seconds), meta={"sayso/idempotency-key": key}
-        )
+        return await session.call_tool(name, arguments, read_timeout_seconds=timedelta(seconds=seconds), meta=meta)
 
     try:
         result = await _with(place, seconds + STARTING, ask)
@@ -97,7 +101,8 @@ async def _streams(place: Place) -> AsyncIterator[tuple[Any, Any]]:
     if place.url:
         await http_tool.check(place.url)
         timeout = httpx.Timeout(STARTING, read=LISTENING)
-        headers = {"Accept-Encoding": "identity", **place.secrets}
+        # One session for one call: all of its requests are the step's.
+        headers = {"Accept-Encoding": "identity", **whence.headers(), **place.secrets}
         async with httpx.AsyncClient(headers=headers, timeout=timeout, transport=Bounded()) as client:
             async with streamable_http_client(place.url, http_client=client) as (reading, writing, _):
                 yield reading, writing

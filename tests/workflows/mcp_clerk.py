@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from mcp.server.fastmcp import FastMCP
+from mcp.server.fastmcp import Context, FastMCP
 
 server = FastMCP("clerk")
 ledger = Path(sys.argv[1])
@@ -29,6 +29,16 @@ def write_down(text: str) -> str:
 def read_book() -> str:
     """Read the book."""
     return ledger.read_text() if ledger.exists() else ""
+
+
+@server.tool()
+def whence(ctx: Context[Any, Any, Any]) -> str:
+    """Where the call comes from: what its parameters say of it, and over HTTP its headers."""
+    meta = ctx.request_context.meta
+    said = (meta.model_extra or {}) if meta is not None else {}
+    request = ctx.request_context.request
+    header = request.headers.get("traceparent", "") if request is not None else ""
+    return f"{said.get('traceparent', '')} {said.get('sayso/idempotency-key', '')} {header}".strip()
 
 
 @server.tool()

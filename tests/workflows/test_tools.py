@@ -18,13 +18,16 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from console import tracing
 from console.agents import executors
 from console.agents.tools import NoAnswer, Unavailable
 from console.audit.models import AuditRecord
+from console.durable.bodies import CALL, Call
 from console.workflows import http_tool, mcp_server, mcp_session, registry
 from console.workflows.catalogue import UnknownTool
 from console.workflows.models import Revision, Tool
@@ -293,6 +296,20 @@ def test_a_change_is_a_new_version_and_the_same_is_none(world: World, bank: Bank
 
 # MCP servers
 
+ORIGIN = tracing.origin(UUID(int=7), f"00-{'ab' * 16}-{'cd' * 8}-01")
+PLACE = ORIGIN.at("step", "clerk/tools", 3).parent
+
+
+def from_a_run(tool: Any) -> Any:
+    """What a call says that is made in a step of a run whose starter was traced."""
+
+    async def step() -> Any:
+        tracing.RUN.set(ORIGIN)
+        CALL.set(Call("clerk/tools", 3))
+        return await tool.call({}, "key")
+
+    return done(step())
+
 
 def test_an_mcp_server_lists_its_tools_and_does_what_it_is_asked(world: World, tmp_path: Path) -> None:
     book = tmp_path / "book"
@@ -300,13 +317,16 @@ def test_an_mcp_server_lists_its_tools_and_does_what_it_is_asked(world: World, t
     made = put(world, "clerk", mcp(book, tools=own, env={"BOOK_KEY": "hush"}))
     assert made.status_code == 200, made.content
     tools = {tool["name"]: tool for tool in made.json()["tools"]}
-    assert tools.keys() == {"write_down", "read_book", "tear", "vanish", "secrets"}
+    assert tools.keys() == {"write_down", "read_book", "tear", "vanish", "secrets", "whence"}
     assert (tools["read_book"]["approval"], tools["write_down"]["approval"]) == ("allow", "require")
     assert done(spec(world, "clerk.write_down").call({"text": "hello"}, "key")) == {"result": "Written: hello"}
     assert book.read_text() == "hello\n"
     with pytest.raises(http_tool.Failed, match="torn"):
         done(spec(world, "clerk.tear").call({}, "key"))
     assert done(spec(world, "clerk.secrets").call({}, "key")) == {"result": "BOOK_KEY"}
+    assert done(spec(world, "clerk.whence").call({}, "key")) == {"result": "key"}  # nobody traces it
+    place = from_a_run(spec(world, "clerk.whence"))
+    assert place == {"result": f"{PLACE} key"}
 
 
 @pytest.fixture
@@ -329,6 +349,7 @@ def test_an_mcp_server_is_reached_over_http_with_its_key(world: World, clerk_at:
     assert "hush" not in made.content.decode()
     assert done(spec(world, "clerk.write_down").call({"text": "over HTTP"}, "key")) == {"result": "Written: over HTTP"}
     assert (tmp_path / "book").read_text() == "over HTTP\n"
+    assert from_a_run(spec(world, "clerk.whence")) == {"result": f"{PLACE} key {PLACE}"}
     with pytest.raises(http_tool.Failed, match="torn"):
         done(spec(world, "clerk.tear").call({}, "key"))
     hasty = put(world, "clerk", body | {"headers": {"Authorization": "Bearer hush"}, "timeout": "PT3S"})
