@@ -66,6 +66,12 @@ def of(actor: Actor) -> Display:
     return made(actor, kept(actor))
 
 
+def to_programs(setting: dict[str, Json] | None) -> Display:
+    """What another program is told under a setting: it has no role, so no more than everyone may see."""
+    shown = setting is None or setting["shown_to"] == EVERYONE
+    return Display(shown, Masker(setting["masks"], setting["patterns"]) if setting else Masker())
+
+
 def kept(actor: Actor) -> dict[str, Json] | None:
     """The setting of the actor's tenant; None where there is none. One query."""
     return access.all(TenantDisplay, actor).values("shown_to", "masks", "patterns").first()

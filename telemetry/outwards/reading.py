@@ -17,6 +17,9 @@ from console.durable.digest import expand
 from console.durable.steps import Kind, Step
 from console.runs import record
 from console.runs.models import RunStatus
+from console.tenants import display
+from console.tenants.display import Display
+from console.tenants.models import TenantDisplay
 from telemetry.outwards.trees import Attributes, Facts, Provider, Request
 
 CONTENT_LIMIT = 16_000  # characters of an attribute with content
@@ -54,7 +57,8 @@ _DUE = (
 
 
 def facts(run_id: UUID, contents: bool = False) -> Facts | None:
-    """What is told of a run; None where it is gone. ``contents``: with what was said, opened."""
+    """What is told of a run; None where it is gone. ``contents``: with what was said, opened, as far as the tenant shows it
+    to everyone, and blotted out as on every page."""
     with connection.cursor() as cursor:
         cursor.execute(_RUN, [run_id])
         row = cursor.fetchone()
@@ -85,7 +89,7 @@ def facts(run_id: UUID, contents: bool = False) -> Facts | None:
         steps=record.steps(run_id, payload=False),
         requests=requests,
         providers=_providers(tenant_id, names),
-        contents=_contents(record.steps(run_id)) if contents else {},
+        contents=_contents(record.steps(run_id), _display(tenant_id)) if contents else {},
     )
 
 
@@ -133,8 +137,15 @@ def _provider(name: str, base_url: str) -> Provider:
     return Provider(_PROVIDERS.get(name, name), place.hostname or "", port if place.hostname else None)
 
 
-def _contents(steps: list[Step]) -> dict[tuple[str, int], Attributes]:
+def _display(tenant_id: UUID) -> Display:
+    rows = TenantDisplay.objects.filter(tenant=tenant_id)
+    return display.to_programs(rows.values("shown_to", "masks", "patterns").first())
+
+
+def _contents(steps: list[Step], shown: Display) -> dict[tuple[str, int], Attributes]:
     found: dict[tuple[str, int], Attributes] = {}
+    if not shown.shown:
+        return found
     for step, request in expand(steps):
         if step.kind is Kind.TOOL:
             told = {"gen_ai.tool.call.arguments": request, "gen_ai.tool.call.result": step.result}
@@ -144,7 +155,7 @@ def _contents(steps: list[Step]) -> dict[tuple[str, int], Attributes]:
         else:
             continue
         found[step.scope, step.n] = {
-            name: json.dumps(value, ensure_ascii=False, default=str)[:CONTENT_LIMIT]
+            name: json.dumps(shown.of(value), ensure_ascii=False, default=str)[:CONTENT_LIMIT]
             for name, value in told.items()
             if value is not None
         }

@@ -140,6 +140,33 @@ def test_no_content_is_told_unless_the_installation_says_so(
     assert [one.span_id for one in plain.spans] == [one.span_id for one in opened.spans]
 
 
+@pytest.mark.parametrize(
+    ("shown_to", "patterns", "told"),
+    [
+        ("everyone", [], "Ingrid Olsen"),
+        ("everyone", [{"name": "customer", "pattern": "Ingrid [A-Z]\\w+"}], "[customer hidden]"),
+        ("reviewers", [], ""),
+        ("admins", [{"name": "customer", "pattern": "Ingrid"}], ""),
+    ],
+)
+def test_contents_are_told_as_the_tenant_has_them_shown(
+    desk: Desk, spans: otlp.Spans, shown_to: str, patterns: list[dict[str, str]], told: str
+) -> None:
+    run = desk.start()
+    desk.advance(run)
+    desk.decide(run)
+    desk.advance(run)
+    house = desk.house
+    setting = {"shown_to": shown_to, "masks": [], "patterns": patterns}
+    assert house.admin.api.put("/api/v1/display", setting).status_code == 200
+    with system_scope("test"):
+        opened = trees.tree(sending.reading.facts(run.pk, contents=True))  # type: ignore[arg-type]
+    [tool] = [span for span in opened.spans if span.name == "execute_tool bank"]
+    assert told in tool.attributes.get("gen_ai.tool.call.arguments", "")
+    assert ("Ingrid Olsen" in str(opened.spans)) is (told == "Ingrid Olsen")
+    assert bool(told) is any("gen_ai.input.messages" in span.attributes for span in opened.spans)
+
+
 def test_a_chat_says_what_the_conventions_ask(
     desk: Desk, told: Teller, collector: Collector, model_server: str
 ) -> None:
