@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from console.up import browsers
@@ -21,6 +24,29 @@ def run(arguments: list[str]) -> int:
 
     Paths among ``arguments`` choose what runs; without any, both suites run, and no test at all is a failure (5).
     """
+    with _compiled():
+        return _run(arguments)
+
+
+@contextmanager
+def _compiled() -> Generator[None]:
+    """Where Python is told to write no bytecode, let it, in a directory of this run: the tests start many processes, and
+    each would compile anew the thousands of modules that it imports."""
+    if not sys.dont_write_bytecode:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sayso-compiled-") as place:
+        before = dict(os.environ)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = place
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _run(arguments: list[str]) -> int:
     chosen = [a for a in arguments if not a.startswith("-") and Path(ROOT, a.split("::")[0]).exists()]
     if chosen:
         if any(a.startswith(BROWSER) or a.rstrip("/") == "tests" for a in chosen):

@@ -108,3 +108,23 @@ def test_a_chosen_path_runs_alone(runs):
     codes += [0]
     assert testing.run(["tests/conftest.py", "-q"]) == 0
     assert asked == [["tests/conftest.py", "-q"]]
+
+
+@pytest.mark.parametrize("forbidden", [True, False])
+def test_what_one_process_compiles_serves_the_next(runs, monkeypatch, forbidden):
+    """For the run alone, in a directory of its own, and only where bytecode would not be kept anyway."""
+    seen = []
+
+    def look(arguments):
+        seen.append((os.environ.get("PYTHONDONTWRITEBYTECODE"), os.environ.get("PYTHONPYCACHEPREFIX")))
+        assert forbidden is (seen[0][1] is not None and os.path.isdir(seen[0][1]))
+        return 0
+
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1" if forbidden else "")
+    monkeypatch.setattr(sys, "dont_write_bytecode", forbidden)
+    monkeypatch.setattr(testing, "_pytest", look)
+    before = dict(os.environ)
+    assert testing.run(["tests/conftest.py"]) == 0
+    assert seen[0][0] == (None if forbidden else "")
+    assert dict(os.environ) == before and not (seen[0][1] and os.path.exists(seen[0][1]))
