@@ -13,13 +13,25 @@ from django.test.client import ClientHandler
 from django.test.utils import setup_databases, teardown_databases
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
+from pytest_django.plugin import blocking_manager_key
 
+from tests import template
 from tests.sweeping import Sweeper
 from tests.world import cast, world  # noqa: F401 - the cast, fixtures for every suite
 
 # Both measure the machine, which may be busy, and say nothing of what is tested.
 hypothesis.register_profile("sayso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("sayso")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Migrate once for all workers, while they collect the tests: they begin none before this is done."""
+    option = session.config.option
+    if hasattr(session.config, "workerinput") or option.dist == "no" or option.collectonly:
+        return
+    with session.config.stash[blocking_manager_key].unblock():
+        template.make(verbosity=option.verbose)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +44,9 @@ def django_db_setup(
     no mirror at all, ``default`` would keep pointing at the real database.
     """
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=request.config.option.verbose, interactive=False, aliases={"owner"})
+        made = template.copy() or setup_databases(
+            verbosity=request.config.option.verbose, interactive=False, aliases={"owner"}
+        )
         app, owner = connections["default"], connections["owner"]
         name = app.settings_dict["NAME"]
         assert name == owner.settings_dict["NAME"] and "test" in name
