@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 
@@ -22,6 +23,13 @@ from tests.world import cast, world  # noqa: F401 - the cast, fixtures for every
 # Both measure the machine, which may be busy, and say nothing of what is tested.
 hypothesis.register_profile("sayso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("sayso")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave out of each later collection of garbage what lives to the end: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
