@@ -7,6 +7,7 @@ and times of its own, so no cache of the process and no key of Valkey takes one 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ from django.utils import timezone
 
 from console.tenants import crypto, scopes
 from console.tenants.models import DataKey, Tenant
+
+LATER = "how much later"  # stands in the text of a copy for the time since the original
 
 
 class _Enough(Exception):
@@ -33,11 +36,19 @@ class _Table:
     fields: list[models.Field[Any, Any]]
     rows: list[list[Any]]
 
-    @property
-    def insert(self) -> str:
+    def insert(self, cursor: Any) -> str:
+        """The statement that writes the rows again, with LATER added to each time."""
         columns = ", ".join(f'"{field.column}"' for field in self.fields)
-        row = "(" + ", ".join(["%s"] * len(self.fields)) + ")"
-        return f'INSERT INTO "{self.model._meta.db_table}" ({columns}) VALUES {", ".join([row] * len(self.rows))}'
+        rows = [
+            "(" + ", ".join(f"%s + interval '{LATER}'" if isinstance(value, datetime) else "%s" for value in row) + ")"
+            for row in self.rows
+        ]
+        values = [
+            field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])
+            for row in self.rows
+            for field, value in zip(self.fields, row, strict=True)
+        ]
+        return cursor.mogrify(f'INSERT INTO "{self.model._meta.db_table}" ({columns}) VALUES {", ".join(rows)}', values)
 
 
 class Copies:
@@ -55,42 +66,46 @@ class Copies:
                 with scopes.system_scope("tests: what was made"):
                     self._tables = [_read(model) for model in _models() if _count(model) > before[model]]
                 assert not any(before[table.model] for table in self._tables), "rows of another test are here"
+                with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+                    script = "; ".join(table.insert(cursor) for table in self._tables)
                 raise _Enough
         except _Enough:
             pass
-        self._ids = [
-            value
+        ids = {
+            str(value)
             for table in self._tables
             for row in table.rows
             for field, value in zip(table.fields, row, strict=True)
-            if field.primary_key
-        ]
+            if field.primary_key and isinstance(value, UUID)
+        }
         times = [each for table in self._tables for row in table.rows for each in row if isinstance(each, datetime)]
         self._latest = max(times)
-        self._sql = ";\n".join(table.insert for table in self._tables)
+        self._ids = sorted(ids)
+        # What is written each time is a text that was made once, cut where a copy differs.
+        words = [LATER, *self._ids, *(each.replace("-", "") for each in self._ids)]
+        self._script = re.split(f"({'|'.join(words)})", script)
 
-    def put(self) -> dict[type[models.Model], list[Any]]:
-        """Write a copy, under a system_scope of its own, and return the instances of each model in their old order."""
-        ids = {str(old): uuid4() for old in self._ids}
+    def put(self, *returned: type[models.Model]) -> dict[type[models.Model], list[Any]]:
+        """Write a copy, under a system_scope of its own, and return the instances of these models in their old order."""
+        ids = {old: uuid4() for old in self._ids}
         later = timezone.now() - self._latest
-        copied = [
-            (table, [[_moved(value, ids, later) for value in row] for row in table.rows]) for table in self._tables
-        ]
-        connection = connections[DEFAULT_DB_ALIAS]
+        words = {LATER: f"{later // timedelta(microseconds=1)} microseconds"}
+        for old, new in ids.items():
+            words |= {old: str(new), old.replace("-", ""): new.hex}
         with scopes.system_scope("tests: a copy"):
-            params = [
-                field.get_db_prep_save(value, connection)
-                for table, rows in copied
-                for row in rows
-                for field, value in zip(table.fields, row, strict=True)
-            ]
-            with connection.cursor() as cursor:
-                cursor.execute(self._sql, params)
+            with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+                cursor.execute("".join(words.get(part, part) for part in self._script))
             made = {
                 table.model: [
-                    table.model.from_db(DEFAULT_DB_ALIAS, [f.attname for f in table.fields], row) for row in rows
+                    table.model.from_db(
+                        DEFAULT_DB_ALIAS,
+                        [f.attname for f in table.fields],
+                        [_moved(value, ids, later) for value in row],
+                    )
+                    for row in table.rows
                 ]
-                for table, rows in copied
+                for table in self._tables
+                if table.model in (Tenant, *returned)
             }
             for tenant in made.get(Tenant, []):
                 crypto.create_key(tenant.id)  # a key is sealed for its tenant alone

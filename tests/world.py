@@ -182,7 +182,7 @@ def cast(django_db_setup: None, django_db_blocker: Any) -> Generator[Copies]:
 
 def copied_world(cast: Copies) -> World:
     """A cast of new people, as make_world would have made it."""
-    made = cast.put()
+    made = cast.put(Tenant, User, Membership)
     users = {user.username: user for user in made[User]}
     roles = {(row.tenant_id, row.user_id): row.role for row in made[Membership]}
     houses = {}
