@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count
 from django.utils import timezone
 
 from approvals.notices import audience, events
@@ -26,10 +26,14 @@ _ALERT = (
 
 
 def firing(actor: Actor) -> int:
-    """How many alerts fire now and are not silent. By an index that holds only those."""
+    """How many alerts fire now and are not silent. By an index that holds only those: every page asks, and mostly none
+    fires, so what is silent is asked for only where something does."""
+    rules = list(access.all(Incident, actor).filter(ended_at=None).values_list("rule_id", flat=True))
+    if not rules:
+        return 0
     held = access.all(Silence, actor).filter(until__gt=timezone.now(), ended_by="")
-    quiet = held.filter(Q(rule_id=None) | Q(rule_id=OuterRef("rule_id")))
-    return access.all(Incident, actor).filter(~Exists(quiet), ended_at=None).count()
+    quiet = set(held.values_list("rule_id", flat=True))  # None: all of them
+    return 0 if None in quiet else sum(each not in quiet for each in rules)
 
 
 def rule(row: AlertRule) -> dict[str, Any]:
