@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -75,6 +76,8 @@ def test_no_field_of_it_breaks_the_page(desk: Desk, world: World, path: str) -> 
         asked = dict.fromkeys(
             ("revision", "workflow", "agent", "run", "filters", "type", "id", "after", "from", "to"), bad
         )
-        answer = client.get(path.format(run=run.pk, waiver=waiver), asked)
+        # As browsers send it: they leave [ as it is, and to escape half a million of them takes longer than the page.
+        query = urlencode(asked, safe="[")
+        answer = client.get(f"{path.format(run=run.pk, waiver=waiver)}?{query}")
         broken += [("?", bad[:20])] if answer.status_code >= 500 else []
     assert broken == []
