@@ -133,6 +133,11 @@ class ApprovalRequest(models.Model):
                 name="request_decided",
                 condition=models.Q(status__in=("decided", "expired")),
             ),
+            models.Index(  # the few of them that took more than one person
+                fields=["tenant", "decided_at"],
+                name="request_shared",
+                condition=models.Q(status="decided", approvers__gt=1),
+            ),
         ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import connection
 
 from console.tenants.scopes import system_scope
-from telemetry import cells, facts, kept, reading, storing
+from telemetry import cells, decider_days, facts, kept, reading, storing
 from telemetry.cells import Sums
 from telemetry.figures import APPROVALS
 
@@ -60,6 +60,7 @@ def _forget(ids: Sequence[str]) -> None:
                 cells.of_step(sums, row.tenant, row.workflow, part, -1)
                 last[step.run] = step.settled
     storing.add(sums.rows())
+    decider_days.forget(ids)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM telemetry_runfact WHERE run_id = ANY(%s::uuid[])", [list(rows)])
 

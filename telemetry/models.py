@@ -46,6 +46,23 @@ class RequestFact(models.Model):
     clamped = models.JSONField(default=dict)
 
 
+class DeciderDay(models.Model):
+    """What one person's decisions of a day (UTC) come to; see decider_days.py."""
+
+    pk: Any = models.CompositePrimaryKey("tenant", "who", "day")
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
+    who = models.UUIDField()  # by value
+    day = models.DateField()
+    said = models.JSONField(null=True)  # as deciders.Looked.plain gives it; null: to be made (anew)
+
+    class Meta:
+        db_table = "telemetry_deciderday"
+        indexes = [
+            models.Index(fields=["tenant", "day"], name="decider_days"),
+            models.Index(fields=["day"], name="decider_days_marked", condition=models.Q(said__isnull=True)),
+        ]
+
+
 class Retention(models.Model):
     """How long a tenant's figures are kept. No row: DEFAULT_HOURS_KEPT and DEFAULT_DAYS_KEPT; see retention.py."""
 

@@ -12,7 +12,7 @@ from ninja import Query, Router, Schema
 
 from approvals.errors import Invalid
 from console.tenants.access import actor_of
-from telemetry import people, people_query
+from telemetry import deciders, people, people_query
 from telemetry.people_stats import Agreement, Share
 
 router = Router(tags=["telemetry"])
@@ -133,7 +133,7 @@ def get_people(
         "since": window.since,
         "until": window.until,
         "zone": it.zone,
-        "words_a_minute": people.WORDS_A_MINUTE,
+        "words_a_minute": deciders.WORDS_A_MINUTE,
         "team": _reader(it.team),
         "people": [_reader(each) for each in it.readers],
         "lengths": [

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log10
 
-from telemetry.people import Point, reading_s
+from telemetry.deciders import reading_s
+from telemetry.people import Point
 
 WIDTH, HEIGHT = 720, 340
 LEFT, RIGHT, TOP, BOTTOM = 64, 28, 12, 44  # around the plot

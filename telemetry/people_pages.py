@@ -11,7 +11,8 @@ from django.views.decorators.http import require_safe
 
 from console.tenants.access import actor_of
 from telemetry import people_charts, people_query
-from telemetry.people import RAPID, SAMPLE, SEE_NAMES, WORDS_A_MINUTE, figures
+from telemetry.deciders import RAPID, WORDS_A_MINUTE
+from telemetry.people import SAMPLE, SEE_NAMES, figures
 from telemetry.people_query import DAYS, ONLY, BadQuery
 from telemetry.people_stats import ENOUGH, FEW
 

@@ -12,7 +12,8 @@ from django.db import connection
 
 from approvals.models import Calendar
 from console.tenants.access import Actor
-from telemetry.people import SEE_NAMES, WORDS_A_MINUTE, Window
+from telemetry.deciders import WORDS_A_MINUTE
+from telemetry.people import SEE_NAMES, Window
 
 DAYS = (7, 30, 90)
 LONGEST = timedelta(days=366)
@@ -104,7 +105,15 @@ def decisions(actor: Actor, over: Window, what: Narrow) -> tuple[list[Decision],
         cursor.execute(_LIST.format(only=_WHERE[what.only]), given)
         rows = cursor.fetchall()
     found = [
-        Decision(key, title, verdict, at, name if actor.role in SEE_NAMES or who == actor.id else "", words, took)
+        Decision(
+            key,
+            title,
+            verdict,
+            at,
+            name if actor.role in SEE_NAMES or who == actor.id else "",
+            words,
+            took,
+        )
         for key, title, verdict, at, who, name, words, took in rows
     ]
     return found[:SHOWN], len(found) > SHOWN

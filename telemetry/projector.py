@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from console.tenants.scopes import system_scope
-from telemetry import cells, facts, kept, reading, storing
+from telemetry import cells, decider_days, facts, kept, reading, storing
 from telemetry.cells import Sums
 from telemetry.figures import APPROVALS
 from telemetry.kept import Fact
@@ -71,6 +72,8 @@ def within(upto: str, runs: int = RUNS, steps: int = STEPS) -> Progress:
         rows += len(changed)
     _requests(sums, list(about), now)
     storing.add(sums.rows())
+    # A day is made once all that was marked of it is read: while there is more to read, it would be made again and again.
+    more = more or decider_days.build(datetime.fromtimestamp(now, UTC))
     return Progress(rows, done, more)
 
 
@@ -143,6 +146,7 @@ def _steps(
 def _requests(sums: Sums, ids: list[str], now: float) -> None:
     if not ids:
         return
+    decider_days.mark(ids)
     known = kept.facts(kept.REQUESTS, ids)
     changed: dict[str, Fact] = {}
     for row in reading.requests(ids):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django.db import connection, transaction
 
 from console.tenants.scopes import system_scope
-from telemetry import cells, facts, kept, projector, reading, retention, storing
+from telemetry import cells, decider_days, facts, kept, projector, reading, retention, storing
 from telemetry.cells import EVERYBODY, Cell, Key, Rows, Sums
+from telemetry.deciders import Looked
 from telemetry.facts import RequestRow, RunRow
 from telemetry.figures import APPROVALS, RUNS, STEPS
 from telemetry.kept import Fact
@@ -39,6 +40,23 @@ class Difference:
         return f"{where} {what}: {self.figure} is {self.stored}, the journal gives {self.counted}"
 
 
+@dataclass(frozen=True, slots=True)
+class DayDifference:
+    """What is kept of a person's decisions of a day, and is not what the decisions give; see deciders.Looked."""
+
+    tenant: str
+    who: str
+    day: date
+    stored: object
+    counted: object
+
+    table = "telemetry_deciderday"
+
+    def __str__(self) -> str:
+        where = f"{self.table} {self.day} tenant {self.tenant} person {self.who}"
+        return f"{where}: kept is {self.stored}, the decisions give {self.counted}"
+
+
 @dataclass(slots=True)
 class Report:
     """What was found. ``stale``: runs and requests of which something else is kept than they contribute."""
@@ -50,7 +68,7 @@ class Report:
     rows: int = 0
     stale: int = 0
     repaired: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[Difference | DayDifference] = field(default_factory=list)
 
 
 def verify(tenant: str | None = None, repair: bool = False) -> Report:
@@ -71,6 +89,7 @@ def verify(tenant: str | None = None, repair: bool = False) -> Report:
                 for key in [key for key in rows if key.tenant == EVERYBODY]:
                     platform.setdefault(table, {}).setdefault(key, Cell()).add(rows.pop(key))
             _compare(each, counted, now, report, repair)
+            _days(each, now, report, repair)
             report.tenants += 1
         if tenant is None:
             _compare(EVERYBODY, platform, now, report, repair)
@@ -185,6 +204,18 @@ def _compare(tenant: str, counted: Rows, now: datetime, report: Report, repair: 
             for batch in storing.batches(right):
                 storing.put(table, batch)
             report.repaired += len(wrong) + len(right)
+
+
+def _days(tenant: str, now: datetime, report: Report, repair: bool) -> None:
+    for who, day, stored, counted in decider_days.every(tenant, retention.of(tenant).since("d", now), now):
+        report.rows += 1
+        was = (stored or Looked()).plain()
+        if was == counted.plain():
+            continue
+        report.differences.append(DayDifference(tenant, who, day, was, counted.plain()))
+        if repair:
+            decider_days.put(tenant, who, day, counted)
+            report.repaired += 1
 
 
 def differences(table: str, key: Key, stored: Cell | None, counted: Cell | None) -> Iterator[Difference]:

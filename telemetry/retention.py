@@ -66,6 +66,10 @@ def prune(now: datetime) -> int:
         for how, tenants in alike.items():
             for grain in (HOUR, DAY):
                 gone += _prune(model._meta.db_table, tenants, grain, how.since(grain, now))
+    for how, tenants in alike.items():
+        with system_scope("pruning figures"), connection.cursor() as cursor:
+            cursor.execute(_DAYS, [tenants, how.since(DAY, now).date()])
+            gone += cursor.rowcount
     return gone
 
 
@@ -86,3 +90,4 @@ def _prune(table: str, tenants: list[object], grain: str, before: datetime) -> i
 _KEPT = """
     SELECT t.id, r.hours_kept, r.days_kept FROM tenants_tenant t LEFT JOIN telemetry_retention r ON r.tenant_id = t.id
 """
+_DAYS = "DELETE FROM telemetry_deciderday WHERE tenant_id = ANY(%s) AND day < %s"

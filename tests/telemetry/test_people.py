@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from approvals.models import ApprovalRequest, Sighting, Vote
 from approvals.shown import words_of
 from console.runs.models import Run
-from telemetry import people, people_charts, people_query, people_stats
+from console.tenants.scopes import system_scope
+from telemetry import decider_days, people, people_charts, people_query, people_stats
+from telemetry.models import DeciderDay
 from telemetry.people import Point, Window
 from tests.approvals.desk import Desk, refund
 from tests.approvals.planted import plant, probe_desk
@@ -73,7 +75,14 @@ class Book:
             Vote.objects.create(tenant=row.tenant, request=row, voter_id=who.user.id, voter_name=who.user.name,
                                 verdict=verdict, sealed=b"", voided=voided)  # fmt: skip
 
+    def keep(self) -> None:
+        """What the projector does."""
+        with system_scope("tests: days"):
+            decider_days.mark([str(one.pk) for one in ApprovalRequest.objects.filter(tenant=self.desk.house.tenant)])
+            assert not decider_days.build(NOW + timedelta(days=9))
+
     def figures(self, who: Member | None = None, window: Window = MONTH) -> people.Figures:
+        self.keep()
         with self.desk.house.scope():
             return people.figures((who or self.desk.house.admin).actor, window)
 
@@ -195,6 +204,7 @@ def test_names_are_for_admins_and_operators_and_for_oneself(book: Book, desk: De
     assert [each.name for each in book.figures(bob).readers] == [bob.user.name]
     assert len(book.figures(desk.house.operator).readers) == 2 and book.figures(bob).team.decisions == 2
     with desk.house.scope():
+        DeciderDay.objects.all().delete()  # decisions never move but in a test
         ApprovalRequest.objects.filter(status="decided").update(decided_at=timezone.now() - timedelta(hours=1))
     for who, seen in ((desk.house.admin, True), (ann, True), (bob, False), (desk.house.operator, True)):
         assert ("Ann Olsen" in who.client.get("/people/looking/").content.decode()) == seen

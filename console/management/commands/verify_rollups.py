@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console.tenants.models import Tenant
 from console.tenants.scopes import system_scope
-from telemetry.recount import Report, verify
+from telemetry.recount import DayDifference, Difference, Report, verify
 
 SHOWN = 1000  # differences in one answer
 
@@ -67,13 +67,13 @@ def _plain(found: Report) -> dict[str, Any]:
         "stale": found.stale,
         "repaired": found.repaired,
         "found": [
-            {
-                "table": one.table,
-                **one.key._asdict(),
-                "figure": one.figure,
-                "stored": one.stored,
-                "counted": one.counted,
-            }
+            {"table": one.table, **_where(one), "stored": one.stored, "counted": one.counted}
             for one in found.differences[:SHOWN]
         ],
     }
+
+
+def _where(one: Difference | DayDifference) -> dict[str, Any]:
+    if isinstance(one, DayDifference):
+        return {"tenant": one.tenant, "who": one.who, "day": str(one.day)}
+    return {**one.key._asdict(), "figure": one.figure}
