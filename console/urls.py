@@ -30,6 +30,7 @@ from console.workflows import contract_pages, import_pages, oversight_pages, rev
 from console.workflows import pages as workflow_pages
 from telemetry import pages as insight_pages
 from telemetry import people_pages as looking_pages
+from telemetry import retention_pages
 from telemetry.alerts import pages as alert_pages
 from telemetry.outwards.exposition import metrics
 
@@ -109,6 +110,7 @@ urlpatterns = [
     path("standing/<uuid:standing_id>/", hand_pages.uses, name="standing-uses"),
     path("hours/", hand_pages.hours, name="hours"),
     path("display/", display_pages.display_form, name="display"),
+    path("retention/", retention_pages.retention_form, name="retention"),
     path("routing/", limit_pages.queue_form, name="routing"),
     path("probes/", probe_pages.probes, name="probes"),
     path("channels/", notice_pages.channels, name="channels"),

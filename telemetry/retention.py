@@ -11,7 +11,7 @@ from console.audit import log
 from console.tenants import access
 from console.tenants.access import Actor
 from console.tenants.scopes import system_scope
-from telemetry.models import DAY, HOUR, PLATFORM, ROLLUPS, Retention
+from telemetry.models import ALL, DAY, HOUR, PLATFORM, ROLLUPS, Retention
 from telemetry.reading import ask
 from telemetry.windows import BadQuery
 
@@ -41,18 +41,53 @@ def of(tenant_id: object) -> Kept:
     return Kept(*found[0]) if found else Kept()
 
 
+@dataclass(frozen=True, slots=True)
+class Going:
+    """Figures of a grain that a setting deletes: those from the ``first`` there is up to, and without, ``before``."""
+
+    grain: str
+    first: datetime
+    before: datetime
+
+    @property
+    def days(self) -> int:
+        """How many days of figures that is."""
+        return (self.before.date() - self.first.date()).days
+
+
+def going(tenant_id: object, how: Kept, now: datetime) -> list[Going]:
+    """What a setting deletes of a tenant's figures, with the next round of pruning. Call inside the tenant's scope."""
+    found = []
+    for grain in (HOUR, DAY):
+        before = how.since(grain, now)
+        firsts = [ask(_FIRST.format(model._meta.db_table), [tenant_id, grain, ALL])[0][0] for model in ROLLUPS]
+        if grain == DAY:
+            firsts += [ask("SELECT min(day)::timestamp AT TIME ZONE 'UTC' FROM telemetry_deciderday WHERE tenant_id = %s",
+                           [tenant_id])[0][0]]  # fmt: skip
+        first = min((each for each in firsts if each is not None), default=None)
+        if first is not None and first < before:
+            found.append(Going(grain, first, before))
+    return found
+
+
+def checked(hours: int, days: int) -> Kept:
+    """The setting, if it may be one. Raises BadQuery."""
+    for field, value, least in (("hours", hours, LEAST_HOURS), ("days", days, hours)):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+            raise BadQuery(field, f"must be a whole number of days from {least} to {MOST:,}")
+    return Kept(hours, days)
+
+
 @transaction.atomic
 def put(actor: Actor, hours: int, days: int) -> Kept:
     """Keep a tenant's figures so many days by the hour, and by the day. Raises Forbidden and BadQuery."""
     access.require(actor, "admin")
-    for field, value, least in (("hours", hours, LEAST_HOURS), ("days", days, hours)):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-            raise BadQuery(field, f"must be a whole number of days from {least} to {MOST:,}")
+    kept = checked(hours, days)
     Retention.objects.update_or_create(
         tenant=actor.tenant, defaults={"hours_kept": hours, "days_kept": days, "updated_by": actor.name}
     )
     log.record(actor, "telemetry.retention", "tenant", actor.tenant.id, hours=hours, days=days)
-    return Kept(hours, days)
+    return kept
 
 
 def prune(now: datetime) -> int:
@@ -87,6 +122,8 @@ def _prune(table: str, tenants: list[object], grain: str, before: datetime) -> i
                 return gone
 
 
+# Every hour or day with anything has a row of the sum of all; by the primary key.
+_FIRST = "SELECT min(at) FROM {} WHERE tenant_id = %s AND grain = %s AND cut = 'all' AND workflow_id = %s"
 _KEPT = """
     SELECT t.id, r.hours_kept, r.days_kept FROM tenants_tenant t LEFT JOIN telemetry_retention r ON r.tenant_id = t.id
 """

@@ -103,6 +103,7 @@ FORMS: list[tuple[str, str, str, dict[str, str]]] = [
     ("prices", "admin", "",
      {"model": "gpt-4o", "input": "2.5", "output": "10", "cached": "1.25", "reason": "why", "version": ""}),
     ("display", "admin", "", {"shown_to": "admins", "masks": "email", "patterns": "order: A-[0-9]+"}),
+    ("retention", "admin", "", {"hours": "60", "days": "100", "sure": "60 100"}),
     ("probes", "admin", "",
      {"do": "define", "workflow": "refund-desk", "name": "twice", "tool": "issue_refund payer", "arguments": "{{}}", "task": "t",
       "why": "why", "edit_field": "", "rule": "", "per_week": "0", "catches": "reject"}),
