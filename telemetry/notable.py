@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from console.tenants.models import Tenant
 from console.workflows.models import Workflow
 from console.workflows.reasons import ABOUT
 from telemetry import query
@@ -107,18 +108,39 @@ def _cost(board: Board, by: str) -> Iterator[Notable]:
                 because = f"Because calls were {'dearer' if each > once else 'cheaper'}: ${each:,.4f} each, ${once:,.4f} before."
             because += _driver(board, by, top.key)
     else:
-        says += "."
+        # There is nothing to compare it with: what it is new beside, and what it is made of, is the reason.
+        says += ", and nothing in the time before: it is new." if any(before.values()) else "."
+        many = calls.get(top.key, 0.0)
+        because = _new(board, by, top.key, many, spent)
     yield Notable(says, because, board.within(on="ended", sort="cost", **{by: top.key}) if by != "tenant" else "")
 
 
+def _new(board: Board, by: str, key: str, many: float, spent: float) -> str:
+    """What something that cost nothing before did, and what most of its cost is of."""
+    first = f"It asked models {many:,.0f} time{'' if many == 1 else 's'}, never in the time before." if many else ""
+    scope = _inside(board, by, key)
+    bars = query.breakdown(scope, board.window, "cost", "model", most=50) if scope is not None else []
+    if bars and (bars[0].value or 0.0) * 2 > spent:
+        first += f" Most of it is {bars[0].label}: ${bars[0].value or 0:,.2f}."
+    return first.strip()
+
+
+def _inside(board: Board, by: str, key: str) -> Scope | None:
+    """Figures of one workflow of the tenant, or on the platform's board of one tenant; None where there are none by this."""
+    if by == "workflow" and board.scope.tenant is not None:
+        found = Workflow.objects.filter(tenant_id=board.scope.tenant, slug=key).values_list("id", flat=True).first()
+        return Scope(board.scope.tenant, found) if found else None
+    if by == "tenant" and board.scope.tenant is None:
+        tenant = Tenant.objects.filter(slug=key).values_list("id", flat=True).first()
+        return Scope(tenant) if tenant else None
+    return None
+
+
 def _driver(board: Board, by: str, key: str) -> str:
-    """The model that the rise is mostly of, within a workflow or the tenant."""
-    if by != "workflow" or board.scope.tenant is None:
+    """The model that the rise is mostly of, within a workflow, or a tenant on the platform's board."""
+    scope = _inside(board, by, key)
+    if scope is None:
         return ""
-    workflow = Workflow.objects.filter(tenant_id=board.scope.tenant, slug=key).values_list("id", flat=True).first()
-    if workflow is None:
-        return ""
-    scope = Scope(board.scope.tenant, workflow)
     now = query.breakdown(scope, board.window, "cost", "model", most=50)
     before = {
         bar.key: bar.value or 0.0 for bar in query.breakdown(scope, board.window.before(), "cost", "model", most=50)

@@ -97,6 +97,21 @@ def test_what_cost_most_and_because_of_what(desk: Desk, world: World) -> None:
     assert "4 calls unpriced" in page
 
 
+def test_what_is_new_is_said_to_be_and_what_most_of_it_is(desk: Desk, world: World, petra: Client) -> None:
+    tenant, other, flow = world.northwind.tenant.id, world.fabrikam.tenant.id, desk.workflow.id
+    rolled.calls(tenant, NOW - timedelta(days=3), "gpt-4o", 100, 20_000, workflow=flow)
+    rolled.calls(tenant, NOW - timedelta(days=3), "o3", 10, 10_000, workflow=flow)
+    with world.northwind.scope():
+        board = Board(Scope(tenant), Window.last(timedelta(days=30), NOW), NOW)
+        said = notable.of(board, "workflow")
+    assert said[0].says.endswith("cost most: $2.10 of $2.10.")  # there was nothing at all before, so nothing is new
+    assert said[0].because == "It asked models 110 times, never in the time before. Most of it is gpt-4o: $2.00."
+    rolled.calls(other, NOW - timedelta(days=40), "o3", 10, 10_000)
+    page = html.unescape(page_of(petra, "?range=30d", path="/platform/insights/"))
+    assert "Northwind cost most: $2.10 of $2.10, and nothing in the time before: it is new." in page
+    assert "It asked models 110 times, never in the time before. Most of it is gpt-4o: $2.00." in page
+
+
 def test_who_decides_without_opening(desk: Desk, world: World) -> None:
     tenant, raj = world.northwind.tenant.id, world.northwind.reviewer
     desk.waiting()
