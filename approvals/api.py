@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict
 
-from approvals import actions, in_doubt, listing, reading, standings
+from approvals import actions, in_doubt, listing, reading, showing, standings
 from approvals.actions import comments
 from approvals.filters import narrow
 from approvals.models import ApprovalRequest, Calendar, StandingApproval
@@ -19,7 +19,7 @@ from console.runs.api import clean, run_in_full
 from console.runs.models import Run
 from console.runs.shapes import HeardOut, RunOut
 from console.tenants import access, display, groups
-from console.tenants.access import actor_of
+from console.tenants.access import Actor, actor_of
 
 Json = Any
 router = Router(tags=["approvals"])
@@ -79,7 +79,8 @@ class KnownOut(Schema):
 class ApprovalOut(Schema):
     """``arguments`` and ``digest`` are those on the table: an edit's where one stands, else the model's own
     (``proposed``). ``verdicts`` are those that can be given now; ``content`` is what the person is shown. ``known`` is
-    told of a request in doubt, and not in lists. ``probe``: it was planted to see whether it is caught, and nothing came
+    told of a request in doubt, and not in lists. ``hidden`` says so where the organisation hides contents from you; a request
+    that waits is shown to reviewers in full. ``probe``: it was planted to see whether it is caught, and nothing came
     of it; said once it is over."""
 
     id: str
@@ -116,6 +117,7 @@ class ApprovalOut(Schema):
     escalated_at: datetime | None
     decision: DecisionOut | None
     known: KnownOut | None = None
+    hidden: str = ""
 
 
 class ApprovalsOut(Schema):
@@ -265,7 +267,7 @@ def list_approvals(
     if run:
         rows = rows.filter(run=access.get(Run, actor, pk=run))
     found, after = paging.page(rows, cursor, limit)
-    return {"items": reading.many(found), "next": after}
+    return {"items": showing.requests(actor, reading.many(found)), "next": after}
 
 
 @router.post("/approvals/decisions", response=BulkOut, summary="Approve or reject like requests at once")
@@ -277,15 +279,18 @@ def post_decisions(request: HttpRequest, body: BulkIn) -> Any:
 
 @router.get("/approvals/{request_id}", response=ApprovalOut, summary="One request, with all that is shown to decide")
 def get_approval(request: HttpRequest, request_id: str) -> Any:
-    row = access.get(_REQUEST, actor_of(request), pk=request_id)
+    actor = actor_of(request)
+    row = access.get(_REQUEST, actor, pk=request_id)
     known = in_doubt.known(row) if row.kind == "in_doubt" else None
-    return {**reading.many([row])[0], "known": in_doubt.as_json(known) if known else None}
+    found = {**reading.many([row])[0], "known": in_doubt.as_json(known) if known else None}
+    return showing.requests(actor, [found])[0]
 
 
 @router.post("/approvals/{request_id}/decisions", response={201: ApprovalOut}, summary="Decide")
 def post_decision(request: HttpRequest, request_id: str, body: DecisionIn) -> Any:
+    actor = actor_of(request)
     decided = actions.decide(
-        actor_of(request),
+        actor,
         request_id,
         body.verdict,
         reason=body.reason,
@@ -295,22 +300,29 @@ def post_decision(request: HttpRequest, request_id: str, body: DecisionIn) -> An
         digest=body.digest,
         despite_evidence=body.despite_evidence,
     )
-    return Status(201, reading.many([decided])[0])
+    return Status(201, _one(actor, decided))
 
 
 @router.post("/approvals/{request_id}/claim", response=ApprovalOut, summary="Take a request in hand")
 def post_claim(request: HttpRequest, request_id: str, body: ClaimIn) -> Any:
-    return reading.many([actions.claim(actor_of(request), request_id, take_over=body.take_over)])[0]
+    actor = actor_of(request)
+    return _one(actor, actions.claim(actor, request_id, take_over=body.take_over))
 
 
 @router.delete("/approvals/{request_id}/claim", response=ApprovalOut, summary="Let go of a request")
 def delete_claim(request: HttpRequest, request_id: str) -> Any:
-    return reading.many([actions.release(actor_of(request), request_id)])[0]
+    actor = actor_of(request)
+    return _one(actor, actions.release(actor, request_id))
 
 
 @router.post("/approvals/{request_id}/assign", response=ApprovalOut, summary="Put a request into a colleague's hands")
 def post_assign(request: HttpRequest, request_id: str, body: AssignIn) -> Any:
-    return reading.many([actions.assign(actor_of(request), request_id, body.to)])[0]
+    actor = actor_of(request)
+    return _one(actor, actions.assign(actor, request_id, body.to))
+
+
+def _one(actor: Actor, row: ApprovalRequest) -> dict[str, Json]:
+    return showing.requests(actor, reading.many([row]))[0]
 
 
 @router.get("/approvals/{request_id}/comments", response=CommentsOut, summary="What was said about a request")

@@ -21,6 +21,7 @@ from approvals import (
     precedents,
     reading,
     shapes,
+    showing,
 )
 from approvals.actions import comments
 from approvals.actions.requests import vote_contents
@@ -32,7 +33,7 @@ from approvals.rules import duration as rule_duration
 from console.runs.feed import run_topic
 from console.runs.models import FeedEvent, Run
 from console.templatetags.sayso import duration
-from console.tenants import access, crypto
+from console.tenants import access, crypto, display
 from console.tenants.access import Actor
 
 Json = Any
@@ -44,16 +45,19 @@ ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = None, edit: str = "") -> dict[str, Any]:
     """What templates/approvals/_card.html draws. ``typed`` is a form that was refused, ``edit`` is "", "1" or "json"."""
-    shown = reading.many([row])[0]
+    setting = display.of(actor)
+    see = showing.for_request(actor, row.status, setting)
+    shown = showing.request(reading.many([row])[0], see)
+    row.title = shown["title"]
     content, arguments = shown["content"], shown["arguments"]
     said = list(Vote.objects.filter(tenant=row.tenant_id, request=row).order_by("at", "id"))
     votes = [vote for vote in said if vote.verdict != "escalate"]
     standing = {vote.voter_id: vote for vote in votes if not vote.voided}
     item = listing.item(row, len(standing))
     original = _text(content)
-    edited = changed.edited(row, shown, votes, original)
+    edited = changed.edited(row, shown, votes, original) if see.plain else None
     text = edited.text if edited is not None and edited.text else original
-    faults = _faults(content, arguments) if row.kind == "tool" else []
+    faults = _faults(content, arguments) if row.kind == "tool" and see.plain else []
     verdicts = [one for one in shown["verdicts"] if one != "approve" or not (faults or actor.id in standing)]
     explained = [one for one in shown["verdicts"] if one != "approve" or not faults]  # to those who never decide
     hand = handling.of(actor, row)
@@ -75,16 +79,21 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         "rows": _rows(actor, row, arguments, content),
         "exact": _exact(arguments),
         "edited": edited,
-        "like": precedents.of(actor, row),
+        "like": showing.precedents(precedents.of(actor, row), setting),
         "proposing": proposing,
         "raw": arguments.get(UNPARSABLE, arguments) if isinstance(arguments, dict) else arguments,
         "text": text,
         "said": shapes.folded(text, oddities(text)),
         "evidence": exact(content["evidence"]) if content.get("evidence") else "",
-        "known": in_doubt.known(row) if row.kind == "in_doubt" else None,
+        "known": in_doubt.known(row) if row.kind == "in_doubt" and see.plain else None,
         "digest": shown["digest"],
         "decision": _decision(shown),
-        "conversation": evidence.retell(conversation(actor, row)),
+        "conversation": evidence.retell(
+            [{**each, "content": see.of(each.get("content"))} for each in conversation(actor, row)]
+        )
+        if see.shown
+        else [],
+        "display": see,
         "next": _next(row, len(standing), verdicts if actor.role == "reviewer" else explained),
         "on_expiry": _on_expiry(row),
         "times": handling.times(row),

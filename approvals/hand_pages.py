@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import actions, listing, standings
+from approvals import actions, listing, showing, standings
 from approvals.actions.bulk import MOST
 from approvals.actions.calendar import put_calendar
 from approvals.calendars import DAYS, faults
@@ -24,7 +24,7 @@ from approvals.filters import FILTERS
 from approvals.models import ApprovalRequest, Calendar, RequestStatus, StandingApproval
 from approvals.pages import CARD, show
 from approvals.reading import many
-from console.tenants import access, groups
+from console.tenants import access, display, groups
 from console.tenants.access import Actor, actor_of
 
 PAGE = 50
@@ -81,16 +81,20 @@ def like(request: HttpRequest, request_id: UUID) -> HttpResponse:
             )
         except Invalid as fault:
             status, said["problem"] = 422, f"{fault.field.capitalize()} {fault.message}"
-    rows = _like(actor, first)
+    rows, shown = _like(actor, first), display.of(actor)
+    for row in (first, *rows):
+        row.title = showing.title(showing.for_request(actor, row.status, shown), row.kind, row.title)
     told = {answer.id: answer for answer in said["answers"]}
     context = {
         "section": "queue",
         "first": first,
-        "rows": list(zip(rows, many(rows), strict=True)),
+        "rows": list(zip(rows, showing.requests(actor, many(rows)), strict=True)),
         "most": MOST,
         "done": sum(not answer.problem for answer in told.values()),
         "refused": [answer for answer in told.values() if answer.problem],
-        "titles": {str(row.pk): row.title for row in access.all(ApprovalRequest, actor).filter(pk__in=list(told))},
+        "titles": {
+            str(row.pk): shown.title(row.title) for row in access.all(ApprovalRequest, actor).filter(pk__in=list(told))
+        },
         **said,
     }
     return render(request, "approvals/like.html", context, status=status)
@@ -142,7 +146,7 @@ def uses(request: HttpRequest, standing_id: UUID) -> HttpResponse:
     context = {
         "section": "standing",
         "standing": standings.shown(row),
-        "uses": listing.items(list(used.select_related("workflow"))),
+        "uses": showing.items(actor, listing.items(list(used.select_related("workflow")))),
     }
     return render(request, "approvals/standing_uses.html", context)
 

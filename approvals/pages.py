@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from approvals import actions, fields, in_doubt, listing
+from approvals import actions, fields, in_doubt, listing, showing
 from approvals.card import card as card_of
 from approvals.card import mark
 from approvals.errors import AlreadyVoted, Changed, Claimed, Invalid, TooLate
@@ -144,7 +144,7 @@ def _around(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     narrowed, totals = any(filters[name] for name in FILTERS[1:]), listing.totals(wanted, of)
     return {
         "section": "queue",
-        "items": listing.items(rows),
+        "items": showing.items(actor, listing.items(rows)),
         "filters": filters,
         "starter": starter(actor, filters["starter"]) or "-" if filters["starter"] else "",
         "holder": {"me": actor.id, "nobody": "-"}.get(filters["held"], ""),

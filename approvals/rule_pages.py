@@ -14,7 +14,7 @@ from approvals import backtest, rule_actions, rule_draft, rule_form, trials
 from approvals.models import RuleSet
 from approvals.rule_draft import Sheet
 from console.runs.models import Run
-from console.tenants import access, groups
+from console.tenants import access, display, groups
 from console.tenants.access import Actor, actor_of
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import Revision, Workflow
@@ -96,6 +96,7 @@ def _try(actor: Actor, workflow: Workflow | None, sheet: Sheet, key: str) -> _Sa
     runs = Run.objects.select_related("workflow")
     run = access.get(runs if workflow is None else runs.filter(workflow=workflow), actor, pk=key)
     tried = backtest.try_on(trials.draft(actor, workflow, sheet.rules), run.pk)
+    run.title = display.of(actor).title(run.title)
     return _Said(context={"tried": tried, "tried_run": run})
 
 
@@ -105,6 +106,10 @@ def _about(actor: Actor, workflow: Workflow | None, request: HttpRequest) -> dic
         access.all(Run, actor).filter(smoke_test=None, probe=False).select_related("workflow").order_by("-created_at")
     )
     runs = runs.filter(workflow=workflow) if workflow else runs
+    offered = list(runs.defer("sealed_input", "sealed_result")[:OFFERED])
+    shown = display.of(actor)
+    for one in offered:
+        one.title = shown.title(one.title)
     saved = request.GET.get("saved", "")
     typed = request.POST
     return {
@@ -112,7 +117,7 @@ def _about(actor: Actor, workflow: Workflow | None, request: HttpRequest) -> dic
         "workflow": workflow,
         "may_try": actor.role in TRIERS,
         "may_save": actor.role == "admin",
-        "runs": runs.defer("sealed_input", "sealed_result")[:OFFERED],
+        "runs": offered,
         "chosen": typed.get("run", request.GET.get("run", "")),
         "weeks": backtest.WEEKS,
         "chosen_weeks": _number(typed.get("weeks", ""), 4),

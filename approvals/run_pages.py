@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from approvals import actions, listing
+from approvals import actions, listing, showing
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest
 from console.durable import SCHEMA_VERSION
@@ -19,10 +19,9 @@ from console.runs import effects, figures, forks, moment_pages, retries, step_pa
 from console.runs.actions import Refused, status_payload
 from console.runs.feed import run_topic
 from console.runs.models import TERMINAL, FeedEvent, FeedTopic, Run, Step
-from console.templatetags.sayso import KIND_WORDS
 from console.tenants import access, crypto, display
 from console.tenants.access import Actor, actor_of
-from console.tenants.display import HIDDEN, Display
+from console.tenants.display import Display
 from console.workflows.reasons import ABOUT, StopReason
 
 _RUN = Run.objects.select_related("workflow__current", "revision")
@@ -37,7 +36,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     actor = actor_of(request)
     row = access.get(_RUN, actor, pk=run_id)
     shown = display.of(actor)
-    row.title = shown.title(row.title)
+    row.title, row.stop_detail = shown.title(row.title), shown.words(row.stop_detail)
     if "at" in request.GET:
         return moment_pages.moment(request, actor, row, shown)
     step = step_pages.of(actor, row, number, shown) if (number := _number(request.GET.get("step"))) else None
@@ -50,7 +49,9 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "problem": request.GET.get("refused", "")[:500] or ("" if step or not number else "There is no such step."),
         "about": ABOUT[StopReason(row.stop_reason)] if row.stop_reason in set(StopReason) else None,
         **_journal(actor, row, _number(request.GET.get("steps"))),
-        "requests": [{**item, "title": _request_title(item, shown)} for item in listing.items(asked)],
+        "requests": [
+            {**item, "title": showing.title(shown, item["kind"], item["title"])} for item in listing.items(asked)
+        ],
         "too_new": row.status == "queued" and row.journal_version > SCHEMA_VERSION,
         **_done_to_the_world(row, shown),
         "retries": figures.retries(row.pk),
@@ -140,11 +141,6 @@ def _diverged_at(actor: Actor, row: Run) -> int | None:
         return None
     steps = access.all(Step, actor).filter(run=row).only("scope", "n", "seq").order_by("seq")
     return forks.diverged_at(row, steps)
-
-
-def _request_title(item: dict[str, Any], shown: Display) -> str:
-    """What a request is about; its card, a click away, shows it in full to whoever may decide it."""
-    return shown.title(item["title"]) if shown.shown else f"{KIND_WORDS.get(item['kind'], item['kind'])}: {HIDDEN}"
 
 
 def _done_to_the_world(row: Run, shown: Display) -> dict[str, Any]:

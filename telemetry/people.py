@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from approvals.models import Calendar
+from console.tenants import display
 from console.tenants.access import Actor
 from console.tenants.models import Role
 from telemetry import decider_days, deciders
@@ -181,8 +182,9 @@ def _heat(looked: Looked, zone: ZoneInfo) -> dict[tuple[int, int], tuple[int, in
 def _points(actor: Actor, drawn: list[Drawn]) -> list[Point]:
     """What is drawn, with what it was about; what is gone by now is left out."""
     about = {key: rest for key, *rest in ask(_ABOUT, [actor.tenant.id, [each.id for each in drawn]])}
+    shown = display.of(actor)
     return [
-        Point(each.id, about[each.id][0], each.words, each.took, about[each.id][1])
+        Point(each.id, shown.title(about[each.id][0]), each.words, each.took, about[each.id][1])
         for each in drawn
         if each.id in about
     ]

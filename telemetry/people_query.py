@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection
 
 from approvals.models import Calendar
+from console.tenants import display
 from console.tenants.access import Actor
 from telemetry.deciders import WORDS_A_MINUTE
 from telemetry.people import SEE_NAMES, Window
@@ -104,10 +105,11 @@ def decisions(actor: Actor, over: Window, what: Narrow) -> tuple[list[Decision],
     with connection.cursor() as cursor:
         cursor.execute(_LIST.format(only=_WHERE[what.only]), given)
         rows = cursor.fetchall()
+    shown = display.of(actor)
     found = [
         Decision(
             key,
-            title,
+            shown.title(title),
             verdict,
             at,
             name if actor.role in SEE_NAMES or who == actor.id else "",

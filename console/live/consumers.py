@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -18,6 +19,7 @@ from django.db import connections
 from console.runs.models import Run
 from console.tenants import access, display, scopes, sockets
 from console.tenants.access import Actor
+from console.tenants.models import Role
 from console.workflows.reasons import StopReason
 
 from .facts import Filters, Unclear
@@ -172,14 +174,39 @@ class FeedConsumer(AsyncConsumer):
             await self.base_send({"type": "websocket.close", "code": MALFORMED})
 
 
-class QueueConsumer(FeedConsumer):
-    """The approval queue of the listener's tenant."""
+class ShownConsumer(FeedConsumer):
+    """A feed with contents of runs: what the organisation hides from the listener is held back."""
+
+    def _send_of(self, actor: Actor) -> Send:
+        self.then, kept = self.now, self.now
+        send = super()._send_of(actor)
+        if display.made(actor, kept).plain or self.whole(actor):
+            return send
+        return Seen(send, str(self.scope["url_route"]["kwargs"].get("run_id", "")), lambda: display.made(actor, kept))
+
+    def whole(self, actor: Actor) -> bool:
+        """Whether the setting does not hold for this listener here."""
+        return False
+
+    def changed(self, actor: Actor) -> bool:
+        return self.now != self.then
+
+    def seen_as(self) -> str:
+        return json.dumps(self.then, sort_keys=True)
+
+
+class QueueConsumer(ShownConsumer):
+    """The approval queue of the listener's tenant. Reviewers, who decide, see what waits as it is."""
 
     def topic(self, actor: Actor) -> str:
+        self.now = display.kept(actor)
         return f"queue:{actor.tenant.id}"
 
+    def whole(self, actor: Actor) -> bool:
+        return actor.role == Role.REVIEWER
 
-class RunConsumer(FeedConsumer):
+
+class RunConsumer(ShownConsumer):
     """The feed of one run."""
 
     def topic(self, actor: Actor) -> str:
@@ -187,19 +214,6 @@ class RunConsumer(FeedConsumer):
         access.get(Run, actor, id=run_id)
         self.now = display.kept(actor)
         return f"run:{run_id}"
-
-    def _send_of(self, actor: Actor) -> Send:
-        self.then, kept = self.now, self.now
-        send = super()._send_of(actor)
-        if display.made(actor, kept).plain:
-            return send
-        return Seen(send, str(self.scope["url_route"]["kwargs"]["run_id"]), lambda: display.made(actor, kept))
-
-    def changed(self, actor: Actor) -> bool:
-        return self.now != self.then
-
-    def seen_as(self) -> str:
-        return json.dumps(self.then, sort_keys=True)
 
 
 class FirehoseConsumer(FeedConsumer):
@@ -213,10 +227,20 @@ class FirehoseConsumer(FeedConsumer):
         self.epoch = query.get("epoch", "")
 
     def topic(self, actor: Actor) -> str:
+        self.now = display.kept(actor)
         return f"feed:{actor.tenant.id}"
+
+    def changed(self, actor: Actor) -> bool:
+        return self.now != self.then
+
+    def seen_as(self) -> str:
+        return json.dumps(self.then, sort_keys=True)
 
     async def open(self, actor: Actor, query: dict[str, str], after_text: str) -> int:
         await self.base_send({"type": "websocket.accept"})
+        self.then = self.now
+        # Its frames are shared, so a title that would have to be looked through for this listener is left out.
+        self.filters = replace(self.filters, untitled=not display.made(actor, self.now).plain)
         self.socket = Socket(self.scope["sayso.send"], as_json=True)
         return int(after_text) if after_text else self.NEW
 

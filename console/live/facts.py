@@ -22,6 +22,7 @@ STATUSES = (
     "pending", "decided", "expired", "moot",
 )  # fmt: skip
 TROUBLE = ("failed", "in_doubt", "expired")
+UNTITLED = "Title hidden"  # of a run whose title is not for this listener
 LONGEST = 200  # characters of a filter, and of a name that is shown
 
 
@@ -78,11 +79,14 @@ class Filters:
     agent: str = ""
     status: str = ""
     text: str = ""
+    untitled: bool = False  # runs' titles are not for this listener, so they are not looked in either
 
     @classmethod
     def of(cls, given: Mapping[str, str], reasons: tuple[str, ...] = ()) -> Filters:
         """From a query. Raises Unclear for a kind or status that there is not, or one that is too long."""
-        found = {name: str(given.get(name, "")).strip() for name in ("workflow", "kind", "agent", "status", "text")}
+        found: dict[str, Any] = {
+            name: str(given.get(name, "")).strip() for name in ("workflow", "kind", "agent", "status", "text")
+        }
         for name, value in found.items():
             if len(value) > LONGEST or "\x00" in value:
                 raise Unclear(f"{name}: at most {LONGEST} characters, none of them NUL.")
@@ -106,7 +110,7 @@ class Filters:
                 return False
         elif self.status and self.status not in (facts.status, facts.reason):
             return False
-        return not self.text or self.text in facts.title.casefold()
+        return not self.text or (not self.untitled and self.text in facts.title.casefold())
 
 
 def facts_of(event: Event, run: RunFacts, seq: int) -> Facts:

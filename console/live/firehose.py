@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from .facts import Facts, Filters, RunFacts, facts_of
+from .facts import UNTITLED, Facts, Filters, RunFacts, facts_of
 from .frames import Event
 from .protocol import text_frame
 from .sockets import Socket
@@ -206,7 +206,7 @@ class Firehose:
             "seen": len(events),
             "matched": len(matched),
             "left_out": left_out,
-            "events": [each.told() for each in shown],
+            "events": [each.told() | ({"title": UNTITLED} if filters.untitled else {}) for each in shown],
         }
         return _text("events", last, data)
 

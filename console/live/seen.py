@@ -16,10 +16,12 @@ from typing import Any
 from console.tenants.display import Display
 
 Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
-_CONTENTS = ("content", "text", "title", "result")
+_CONTENTS = ("content", "text", "title", "result", "stop_detail", "run_title")
 _MESSAGE = re.compile(r'\s*<template data-upsert="#feed"><li id="message-(\d+)"')
 _SEQ = re.compile(r'<span id="feed-seq" data-seq="(\d+)"')
-_FACTS = re.compile(r'\s*(?:<template data-upsert="#steps">|<span id="run-pill"|<span id="feed-seq"|<i data-reset>)')
+_FACTS = re.compile(
+    r'\s*(?:<template data-upsert="#steps">|<span id="run-pill"|<span id="feed-seq"|<i data-reset>|<i data-remove=)'
+)
 _STREAMS = '<div id="live-streams"'
 
 

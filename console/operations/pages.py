@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from console.live.facts import KINDS, STATUSES, Filters, Unclear
 from console.operations import figures, heartbeats, recent, verdicts
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import actor_of
 from console.tenants.scopes import system_scope
 from console.workflows.models import Workflow
@@ -32,8 +33,11 @@ def operations(request: HttpRequest) -> HttpResponse:
         filters = Filters.of({name: value for name, value in request.GET.items() if value}, REASONS)
     except Unclear as error:
         filters, fault = Filters(), str(error)
-    part = bool(request.headers.get("HX-Request"))
+    part, shown = bool(request.headers.get("HX-Request")), display.of(actor)
+    if not shown.shown and filters.text:  # what is hidden cannot be guessed at by looking for it either
+        filters, fault = replace(filters, text=""), "text: it looks in titles, which your organisation hides from you."
     found = figures.read(actor.tenant.id)
+    found = replace(found, flying=tuple(replace(one, title=shown.title(one.title)) for one in found.flying))
     context: dict[str, Any] = _machinery(found) | {
         "section": "operations",
         "figures": found,
@@ -47,7 +51,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         "typed": _typed(request, fault),
         "query": urlencode(query),
         "filtered": bool(query),
-        "events": recent.events(actor.tenant.id, filters),
+        "events": [replace(one, title=shown.title(one.title)) for one in recent.events(actor.tenant.id, filters)],
         "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True)[:WORKFLOWS],
         "kinds": KINDS,
         "statuses": STATUSES[1:],

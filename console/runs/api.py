@@ -156,7 +156,7 @@ def run_out(run: Run, shown: Display) -> dict[str, Json]:
         "title": shown.title(run.title),
         "status": run.status,
         "stop_reason": run.stop_reason or None,
-        "stop_detail": run.stop_detail,
+        "stop_detail": shown.words(run.stop_detail),
         "result": shown.of(result) if shown.shown else None,
         "hidden": shown.sentence if not shown.shown else "",
         "usage": {"input_tokens": run.input_tokens, "output_tokens": run.output_tokens},

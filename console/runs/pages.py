@@ -39,6 +39,10 @@ def runs(request: HttpRequest) -> HttpResponse:
     """The runs of the tenant, newest first."""
     actor = actor_of(request)
     wanted = listing.read(request.GET)
+    shown = display.of(actor)
+    if not shown.shown and wanted.words["q"]:  # what is hidden cannot be guessed at by looking for it either
+        wanted.faults.append("“q” looks in titles, which your organisation hides from you")
+        wanted.words["q"] = ""
     rows = listing.narrowed(access.all(_LISTED, actor).filter(smoke_test=None, probe=False), wanted)
     after: str | None = ""
     if wanted.sort:
@@ -48,7 +52,6 @@ def runs(request: HttpRequest) -> HttpResponse:
             found, after = paging.page(rows, request.GET.get("after"), paging.LIMIT)
         except paging.BadCursor:
             return redirect("runs")
-    shown = display.of(actor)
     for run in found:
         run.title = shown.title(run.title)
     counts = _counts(actor)

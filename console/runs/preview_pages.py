@@ -63,6 +63,9 @@ def hears(request: HttpRequest, slug: str) -> HttpResponse:
     runs = list(
         access.all(Run, actor).filter(workflow=workflow, smoke_test=None, probe=False).order_by("-created_at")[:RUNS]
     )
+    shown = display.of(actor)
+    for one in runs:
+        one.title = shown.title(one.title)
     run = next((one for one in runs if str(one.pk) == given.get("run")), runs[0] if runs else None)
     filters = (body.get("filters") or {}).get(name) or []
     context = {
@@ -77,7 +80,7 @@ def hears(request: HttpRequest, slug: str) -> HttpResponse:
         "kind": given.get("context", "") if changed else _kind(agent),
         "sizes": [(size, words, _size(agent, given, size, changed)) for size, words in SIZES.items()],
         "errors": errors,
-        "seen": [] if errors or run is None else _seen(agent, filters, run, display.of(actor)),
+        "seen": [] if errors or run is None else _seen(agent, filters, run, shown),
         "may_keep": actor.role == "admin",
         "changed": changed,
     }

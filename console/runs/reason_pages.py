@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from console import paging
 from console.runs import actions, reasons
 from console.runs.models import Run
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import Actor, actor_of
 from console.workflows.reasons import StopReason
 
@@ -44,7 +44,9 @@ def one(request: HttpRequest, name: str) -> HttpResponse:
         found, after = paging.page(reasons.ended_so(actor, reason, _LISTED), request.GET.get("after"), paging.LIMIT)
     except paging.BadCursor:
         return redirect("run-reason", name)
-    retried = _retried(actor, found)
+    retried, shown = _retried(actor, found), display.of(actor)
+    for run in found:
+        run.title, run.stop_detail = shown.title(run.title), shown.words(run.stop_detail)
     context = {
         **_head(actor, reason),
         "runs": [(run, retried.get(run.pk)) for run in found],
@@ -63,6 +65,9 @@ def retry_all(request: HttpRequest, name: str) -> HttpResponse:
     except actions.Refused as refusal:
         context = {**_head(actor, reason), "problem": str(refusal)}
         return render(request, "runs/reason_retried.html", context, status=409)
+    shown = display.of(actor)
+    for one in outcomes:
+        one.run.title = shown.title(one.run.title)
     context = {**_head(actor, reason), "outcomes": outcomes, "begun": sum(1 for one in outcomes if one.again)}
     return render(request, "runs/reason_retried.html", context)
 

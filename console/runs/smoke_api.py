@@ -10,8 +10,9 @@ from ninja import Body, Router, Schema, Status
 from pydantic import ConfigDict
 
 from console.runs import smoke as trials
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import actor_of
+from console.tenants.display import Display
 from console.workflows import actions, smoke
 from console.workflows.models import SmokeTest, Workflow
 
@@ -72,7 +73,10 @@ class TestsOut(Schema):
 
 @router.get("/workflows/{slug}/smoke", response=SuiteOut, summary="A workflow's smoke tests")
 def get_suite(request: HttpRequest, slug: str) -> Any:
-    return smoke.of(access.get(Workflow, actor_of(request), slug=slug)).plain()
+    actor = actor_of(request)
+    suite = smoke.of(access.get(Workflow, actor, slug=slug)).plain()
+    shown = display.of(actor)
+    return suite if shown.plain else {**suite, "cases": [_case(case, shown) for case in suite["cases"]]}
 
 
 @router.put("/workflows/{slug}/smoke", response=SuiteOut, summary="Keep a workflow's smoke tests")
@@ -89,7 +93,7 @@ def put_suite(request: HttpRequest, slug: str, body: Annotated[Json, Body()]) ->
 def start_test(request: HttpRequest, slug: str, number: int, body: TestIn) -> Any:
     actor = actor_of(request)
     workflow = access.get(Workflow, actor, slug=slug)
-    return Status(202, _test_out(trials.start(actor, workflow, number, promote=body.promote)))
+    return Status(202, _test_out(trials.start(actor, workflow, number, promote=body.promote), display.of(actor)))
 
 
 @router.get("/workflows/{slug}/smoke-tests", response=TestsOut, summary="The last smoke tests, newest first")
@@ -97,17 +101,26 @@ def list_tests(request: HttpRequest, slug: str) -> Any:
     actor = actor_of(request)
     rows = access.all(SmokeTest.objects.select_related("revision"), actor)
     found = rows.filter(workflow=access.get(Workflow, actor, slug=slug)).order_by("-started_at")[:LISTED]
-    return {"items": [_test_out(each) for each in found], "next": None}
+    shown = display.of(actor)
+    return {"items": [_test_out(each, shown) for each in found], "next": None}
 
 
 @router.get("/workflows/{slug}/smoke-tests/{test_id}", response=TestOut, summary="One smoke test")
 def get_test(request: HttpRequest, slug: str, test_id: str) -> Any:
     actor = actor_of(request)
     rows = SmokeTest.objects.select_related("revision")
-    return _test_out(access.get(rows, actor, workflow=access.get(Workflow, actor, slug=slug), pk=test_id))
+    test = access.get(rows, actor, workflow=access.get(Workflow, actor, slug=slug), pk=test_id)
+    return _test_out(test, display.of(actor))
 
 
-def _test_out(test: SmokeTest) -> dict[str, Json]:
+def _case(case: dict[str, Json], shown: Display) -> dict[str, Json]:
+    """A case without what a run is given and told in it, which was a run's own once."""
+    return {**case, **{name: shown.of(case[name]) for name in ("input", "stubs", "answer") if name in case}}
+
+
+def _test_out(test: SmokeTest, shown: Display) -> dict[str, Json]:
+    """A test; its faults may quote what its runs said."""
     plain = ("status", "promote", "note", "started_by", "started_at", "ended_at")
-    told = {"id": str(test.id), "revision": test.revision.number, "cases": trials.outcomes(test)}
+    cases = [{**one, "faults": [shown.words(fault) for fault in one["faults"]]} for one in trials.outcomes(test)]
+    told = {"id": str(test.id), "revision": test.revision.number, "cases": cases}
     return {**told, **{name: getattr(test, name) for name in plain}}

@@ -13,8 +13,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from console.runs import smoke as trials
 from console.runs.admission import AtLimit
 from console.runs.models import Run
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import Actor, actor_of
+from console.tenants.display import Display
 from console.workflows import actions, smoke
 from console.workflows.errors import Invalid, Refused
 from console.workflows.models import SmokeTest, Workflow
@@ -41,15 +42,15 @@ def smoke_tests(request: HttpRequest, slug: str) -> HttpResponse:
         errors = _change(actor, workflow, request)
         if not errors:
             return redirect("workflow-smoke", slug)
-    suite = smoke.of(workflow)
+    suite, shown = smoke.of(workflow), display.of(actor)
     rows = access.all(SmokeTest.objects.select_related("revision"), actor).filter(workflow=workflow)
     tests = list(rows.order_by("-started_at")[:SHOWN])
     context = {
         "section": "workflows",
         "workflow": workflow,
         "suite": suite,
-        "said": [_says(case) for case in suite.cases],
-        "tests": [(test, trials.outcomes(test)) for test in tests],
+        "said": [_says(case, shown) for case in suite.cases],
+        "tests": [(test, _seen(trials.outcomes(test), shown)) for test in tests],
         "running": any(test.status == "running" for test in tests),
         "revisions": workflow.revisions.defer("body").order_by("-number")[:50],
         "chosen": request.POST.get("number") or request.GET.get("revision", ""),
@@ -83,7 +84,12 @@ def _change(actor: Actor, workflow: Workflow, request: HttpRequest) -> dict[str,
     return {}
 
 
-def _says(case: dict[str, Json]) -> dict[str, Json]:
+def _seen(cases: list[dict[str, Json]], shown: Display) -> list[dict[str, Json]]:
+    """What came of a test; its faults may quote what its runs said."""
+    return [{**case, "faults": [shown.words(fault) for fault in case["faults"]]} for case in cases]
+
+
+def _says(case: dict[str, Json], shown: Display) -> dict[str, Json]:
     """A case as people read it."""
     expect = case.get("expect") or {}
     text = case["input"] if isinstance(case["input"], str) else json.dumps(case["input"], ensure_ascii=False)
@@ -93,7 +99,12 @@ def _says(case: dict[str, Json]) -> dict[str, Json]:
             wants.append(f"{some} {', '.join(expect[key])}" if expect[key] else none)
     if expect.get("contract"):
         wants.append("its result fits a schema")
-    return {"name": case["name"], "input": text, "wants": "; ".join(wants), "rejects": case.get("decide") == "reject"}
+    return {
+        "name": case["name"],
+        "input": shown.words(text),
+        "wants": "; ".join(wants),
+        "rejects": case.get("decide") == "reject",
+    }
 
 
 @require_POST

@@ -18,7 +18,7 @@ from console.runs import topics
 from console.runs.actions import AtLimit
 from console.runs.inputs import LIMIT
 from console.runs.models import TERMINAL, Run, TopicEvent
-from console.tenants import access
+from console.tenants import access, display
 from console.tenants.access import Actor, actor_of
 from console.workflows import subscriptions
 from console.workflows.models import Workflow
@@ -156,7 +156,11 @@ def _with_what_they_did(actor: Actor, found: list[TopicEvent]) -> list[TopicEven
     answers = [topics.answer(one) for one in found]
     wanted = {each["id"] for answer in answers for each in answer.runs}
     runs = {str(run.pk): run for run in access.all(_RUNS, actor).filter(pk__in=wanted)}
+    shown = display.of(actor)
+    for run in runs.values():
+        run.title = shown.title(run.title)
     for one, answer in zip(found, answers, strict=True):
         one.started = [(each, runs.get(each["id"])) for each in answer.runs]  # type: ignore[attr-defined]
-        one.refused = answer.refused  # type: ignore[attr-defined]
+        # What a refusal says may quote the data that was refused.
+        one.refused = [{**each, "message": shown.words(each["message"])} for each in answer.refused]  # type: ignore[attr-defined]
     return found

@@ -5,8 +5,10 @@ said. Facts about steps (which, when, how long, tokens, cost, digests) are not. 
 only what is shown is hidden or blotted out, so the setting can be changed either way at any time, and replay, forks and
 checks do not notice.
 
-Not subject to it: the card of an approval request. An approval binds the exact arguments that were shown, and nobody
-can answer for what they were not shown. So whoever may open the queue sees what waits there in full.
+A run's name is the beginning of its input, and so it is contents too, and what it said when it stopped is.
+
+Not subject to it: a request that waits, to a reviewer. An approval binds the exact arguments that were shown, and nobody
+can answer for what they were not shown; see approvals/showing.py.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ SHOWN_TO = {
     ADMINS: "admins",
 }
 HIDDEN = "Hidden by your organisation's setting."
+TITLE = "title hidden"
 _ROLES: dict[str, frozenset[str]] = {REVIEWERS: frozenset({Role.REVIEWER, Role.ADMIN}), ADMINS: frozenset({Role.ADMIN})}
 
 
@@ -57,8 +60,14 @@ class Display:
         return self.masker.of(value) if self.shown else HIDDEN
 
     def title(self, text: str) -> str:
-        """A run's name, which is the beginning of its input: blotted out, yet never hidden, or no list could be read."""
-        return self.masker.text(text) if self.masker and text else text
+        """A run's name, which is the beginning of its input; where it is hidden lists still say which run by its number."""
+        if not text or self.plain:
+            return text
+        return self.masker.text(text) if self.shown else TITLE.capitalize()
+
+    def words(self, text: str) -> str:
+        """A text that may be empty, such as what a run said when it stopped."""
+        return str(self.of(text)) if text else text
 
 
 def of(actor: Actor) -> Display:
