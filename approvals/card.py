@@ -94,6 +94,7 @@ def card(actor: Actor, row: ApprovalRequest, typed: Mapping[str, str] | None = N
         if see.shown
         else [],
         "display": see,
+        "setting": setting,
         "next": _next(row, len(standing), verdicts if actor.role == "reviewer" else explained),
         "on_expiry": _on_expiry(row),
         "times": handling.times(row),

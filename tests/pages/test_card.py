@@ -123,7 +123,7 @@ def test_a_card_costs_the_same_however_much_it_shows(desk: Desk, django_assert_m
     _, [small, every] = desk.waiting(refund(40.0), call({**VALUES, **MAIL}, 1))
     for request in (small, every):
         page(desk, request)
-        with django_assert_max_num_queries(37):
+        with django_assert_max_num_queries(38):
             page(desk, request)
 
 

@@ -262,7 +262,7 @@ def test_a_page_at_a_time_and_for_a_fixed_price(world: World, django_assert_num_
     publish(house, id="first")
     client.get(PAGE)
     # The session and user, the membership (two), the scope's settings (four), one's groups and what waits for them; then
-    # subscriptions, events and their runs. The last two are there with the first page as with any other.
+    # subscriptions, events, their runs, and what is shown of those. What is last is there with the first page as with any.
     with django_assert_num_queries(QUERIES):
         client.get(PAGE)
     with house.scope():
@@ -285,7 +285,7 @@ def test_a_page_at_a_time_and_for_a_fixed_price(world: World, django_assert_num_
     assert client.get(f"{PAGE}?after=nonsense")["Location"] == PAGE
 
 
-QUERIES = 15
+QUERIES = 16
 
 
 def test_many_runs_of_one_event_are_on_its_own_page(world: World) -> None:
