@@ -305,7 +305,7 @@ def from_a_run(tool: Any) -> Any:
 
     async def step() -> Any:
         tracing.RUN.set(ORIGIN)
-        CALL.set(Call("clerk/tools", 3))
+        CALL.set(Call("clerk/tools", 3, "key", None, None))
         return await tool.call({}, "key")
 
     return done(step())
