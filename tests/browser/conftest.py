@@ -21,10 +21,11 @@ from tests.world import Member, World, world
 __all__ = ["world"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Generator[Browser]:
-    """A browser for one module's tests. Playwright keeps an event loop on this thread for as long as it lives, under
-    which Django's ORM and ``asyncio.run`` refuse to work: so not for the whole session, and the ORM is told to bear it."""
+    """A browser for the tests of this directory, which open contexts of their own in it. Playwright keeps an event loop
+    on this thread for as long as it lives, under which Django's ORM and ``asyncio.run`` refuse to work: so not for the
+    whole session, and the ORM is told to bear it."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("SAYSO_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
@@ -133,7 +134,12 @@ expect.set_options(timeout=20_000)  # a loaded machine is not a failure
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browsers drop connections; Django and whitenoise then leave files to the garbage collector, which complains."""
+    """Browsers drop connections; Django and whitenoise then leave files to the garbage collector, which complains.
+
+    What takes long begins first, so that no worker is left with it at the end: a test in a browser takes seconds, one of
+    whole instances a minute. The order is otherwise left as it is.
+    """
+    items.sort(key=lambda item: "tests/browser" in str(item.path))
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
