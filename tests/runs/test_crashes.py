@@ -53,35 +53,47 @@ class Life:
     run: Run | None = None
 
 
-class Graveyard:
-    """Lives lives, in processes that may be killed."""
+class Zygotes:
+    """Processes that have imported everything, and each do one thing at a time in a child that may be killed."""
 
-    def __init__(self, house: House, tmp_path: Path, at_once: int = AT_ONCE) -> None:
-        self.house = house
-        self.effects = tmp_path / "effects"
-        self.reviewer, self.operator = join(house.tenant), join(house.tenant, "Olga Operator")
+    def __init__(self, at_once: int) -> None:
         database = connections["default"].settings_dict["NAME"]
         url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
-        environment = {**os.environ, "DATABASE_URL": url, "SAYSO_TEST_EFFECTS": str(self.effects)}
+        environment = {**os.environ, "DATABASE_URL": url}
         environment |= {"DJANGO_SETTINGS_MODULE": "console.settings", "SAYSO_LOG_LEVEL": "CRITICAL"}
         environment.pop("SAYSO_FAILPOINT", None)
         self.free: queue.Queue[subprocess.Popen[str]] = queue.Queue()
-        self.zygotes = [
+        self._all = [
             subprocess.Popen(
                 [sys.executable, "-m", "tests.runs.zygote"],
                 cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )
             for _ in range(at_once)
         ]  # fmt: skip
-        for zygote in self.zygotes:
+        for zygote in self._all:
             self.free.put(zygote)
 
     def close(self) -> None:
-        for zygote in self.zygotes:
+        for zygote in self._all:
             assert zygote.stdin is not None and zygote.stdout is not None
             zygote.stdin.close()
             zygote.wait(60)  # it may still be importing
             zygote.stdout.close()
+
+
+class Graveyard:
+    """Lives lives, in children of ``zygotes``; without any, of its own."""
+
+    def __init__(self, house: House, tmp_path: Path, at_once: int = AT_ONCE, zygotes: Zygotes | None = None) -> None:
+        self.house = house
+        self.effects = tmp_path / "effects"
+        self.reviewer, self.operator = join(house.tenant), join(house.tenant, "Olga Operator")
+        self._own = Zygotes(at_once) if zygotes is None else None
+        self.free = (zygotes or self._own).free  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.close()
 
     def all(self, lives: list[Life]) -> list[Life]:
         """Live them, some at once."""
@@ -132,10 +144,9 @@ class Graveyard:
         finally:
             self.free.put(zygote)
 
-    @staticmethod
-    def _told(zygote: subprocess.Popen[str], **told: Any) -> int:
+    def _told(self, zygote: subprocess.Popen[str], **told: Any) -> int:
         assert zygote.stdin is not None and zygote.stdout is not None
-        zygote.stdin.write(json.dumps(told) + "\n")
+        zygote.stdin.write(json.dumps({**told, "effects": str(self.effects)}) + "\n")
         zygote.stdin.flush()
         return int(zygote.stdout.readline())
 
@@ -207,11 +218,17 @@ def _said(step: Step) -> Any:
     return repr(step.result)
 
 
-@pytest.fixture
-def graveyard(house: House, tmp_path: Path) -> Iterator[Graveyard]:
-    made = Graveyard(house, tmp_path)
+@pytest.fixture(scope="module")
+def zygotes(django_db_setup: None) -> Iterator[Zygotes]:
+    """Shared, because all that they import takes each of them seconds."""
+    made = Zygotes(AT_ONCE)
     yield made
     made.close()
+
+
+@pytest.fixture
+def graveyard(house: House, tmp_path: Path, zygotes: Zygotes) -> Graveyard:
+    return Graveyard(house, tmp_path, zygotes=zygotes)
 
 
 @pytest.mark.parametrize("safety", ["neither", "idempotent"])

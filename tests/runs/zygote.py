@@ -1,7 +1,8 @@
 """Processes to kill: a process that imports everything once and then forks one for each line that it reads.
 
-A line is a JSON object: ``act`` with what it takes, ``run`` (what its hits are counted by), and ``point``: where the child
-kills itself, as ``name:count``, counted over all children with the same ``run``. The answer is its exit status: 0, or -9.
+A line is a JSON object: ``act`` with what it takes, ``run`` (what its hits are counted by), ``effects`` (the file of what
+was done), and ``point``: where the child kills itself, as ``name:count``, counted over all children with the same ``run``.
+The answer is its exit status: 0, or -9.
 
     start   ``workflow``, ``user`` (an operator), ``input``
     work    ``id`` of a run: be a worker for it until it ends, or waits for a person
@@ -10,6 +11,7 @@ kills itself, as ``name:count``, counted over all children with the same ``run``
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -100,14 +102,17 @@ def counting(path: Path, point: str) -> Any:
 
 
 def main() -> None:
+    gc.freeze()  # what is imported: no child looks through it, and copies it by that
     for line in sys.stdin:
         told = json.loads(line)
         act, run, point = ACTS[told.pop("act")], told.pop("run"), told.pop("point")
+        effects = told.pop("effects")
         child = os.fork()
         if child == 0:
             try:
                 wakeups.send = lambda *_, **__: True  # type: ignore[assignment]
-                failpoints.arm(counting(Path(os.environ["SAYSO_TEST_EFFECTS"]).parent / f"points {run}", point))
+                os.environ["SAYSO_TEST_EFFECTS"] = effects
+                failpoints.arm(counting(Path(effects).parent / f"points {run}", point))
                 act(**told)
                 os._exit(0)
             except BaseException:
