@@ -80,3 +80,17 @@ def test_what_was_measured_is_kept_when_it_cannot_be_dropped_and_the_next_one_dr
 def test_one_that_is_not_there_is_no_trouble(name):
     apart._drop()
     assert not _there(name)
+
+
+def test_what_is_pooled_is_of_the_database_that_is_asked(name, capsys, monkeypatch):
+    default = connections["default"]
+    default.close()
+    monkeypatch.setitem(default.settings_dict["OPTIONS"], "pool", {"min_size": 1, "max_size": 2, "timeout": 10})
+    try:
+        before = _inside()
+        with apart.database():
+            assert _inside() == name
+        assert _inside() == before and not _there(name) and capsys.readouterr().err == ""
+    finally:
+        default.close()
+        default.close_pool()

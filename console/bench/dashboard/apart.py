@@ -50,8 +50,7 @@ def _interrupt(number: int, frame: Any) -> None:
 def _drop() -> None:
     """Let nobody in any more, end the sessions of our roles, and drop it. Raises OperationalError where others stay.
 
-    Not by force: the owner may not end the server's own vacuum. A plain DROP asks it to give way, and waits five seconds: on a
-    busy machine, beside a table of millions of rows, that was too short once.
+    Not by force: the owner may not end the server's own vacuum. A plain DROP asks it to give way, and waits five seconds.
     """
     until = time.monotonic() + PATIENCE
     with connections["owner"].cursor() as cursor:
@@ -92,5 +91,6 @@ def _who() -> str:
 def _turn_to(names: dict[str, str]) -> None:
     for alias, name in names.items():
         connections[alias].close()
+        connections[alias].close_pool()  # or it would hand out sessions of the database that was
         connections[alias].settings_dict["NAME"] = name  # this thread's
         connections.settings[alias]["NAME"] = name  # those of threads to come
