@@ -12,6 +12,7 @@ import os
 import queue
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -155,7 +156,23 @@ class Graveyard:
         status = self._told(zygote, **told, run=life.name, point=[*life.points, "-"][life.deaths])
         assert status in (0, -9), f"{life}: {told} ended with {status}"
         life.deaths += status == -9
+        if status:
+            self._buried(life)
         return status == 0
+
+    def _buried(self, life: Life) -> None:
+        """Wait until Postgres has noticed: what the dead had sent is committed, or rolled back, only then."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
+                    [f"life {life.name}"],
+                )
+                if cursor.fetchone() == (0,):
+                    return
+            time.sleep(0.01)
+        raise AssertionError(f"{life}: the sessions of the dead live on")
 
     def answer(self, life: Life, zygote: subprocess.Popen[str]) -> bool:
         """Decide what is pending. Asked whether a call happened, look."""

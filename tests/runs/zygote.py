@@ -112,6 +112,7 @@ def main() -> None:
             try:
                 wakeups.send = lambda *_, **__: True  # type: ignore[assignment]
                 os.environ["SAYSO_TEST_EFFECTS"] = effects
+                os.environ["PGAPPNAME"] = f"life {run}"  # by which its sessions are known when it is dead
                 failpoints.arm(counting(Path(effects).parent / f"points {run}", point))
                 act(**told)
                 os._exit(0)
