@@ -265,7 +265,7 @@ def test_addresses_that_make_no_sense(desk: Desk, world: World) -> None:
 
 # The session and user, the membership (two), the scope's settings (four), one's groups, what may be shown, and the page's
 # own few. Rows cost nothing.
-@pytest.mark.parametrize(("path", "queries"), [("/queue/", 21), ("/runs/", 16)])
+@pytest.mark.parametrize(("path", "queries"), [("/queue/", 22), ("/runs/", 16)])
 def test_a_list_costs_the_same_however_long_it_is(
     desk: Desk, world: World, django_assert_max_num_queries: Any, path: str, queries: int
 ) -> None:
