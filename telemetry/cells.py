@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from telemetry import histogram
 from telemetry.facts import Dims, Part
 from telemetry.figures import PLATFORM_CUTS, RUNS, STEPS
-from telemetry.histogram import Counts
-from telemetry.models import ALL, DAY, HOUR, PLATFORM
+from telemetry.histogram import Histogram
+from telemetry.models import ALL, DAY, EVERY_PART, HOUR, PLATFORM
 
 EVERY, EVERYBODY = str(ALL), str(PLATFORM)
 DAY_S = 86400
@@ -34,20 +34,20 @@ class Cell:
 
     def __init__(self) -> None:
         self.measures: dict[str, int] = {}
-        self.histograms: dict[str, Counts] = {}
+        self.histograms: dict[str, Histogram] = {}
 
     def add(self, other: Cell) -> None:
         """Add another one."""
         for name, value in other.measures.items():
             self.measures[name] = self.measures.get(name, 0) + value
-        for name, counts in other.histograms.items():
-            histogram.add(self.histograms.setdefault(name, {}), counts)
+        for name, more in other.histograms.items():
+            self.histograms[name] = self.histograms.get(name, 0) + more
 
-    def plain(self) -> tuple[dict[str, int], dict[str, Counts]]:
+    def plain(self) -> tuple[dict[str, int], dict[str, Histogram]]:
         """Without what came to nothing: two cells are alike when these are."""
         return (
             {name: value for name, value in self.measures.items() if value},
-            {name: counts for name, counts in self.histograms.items() if counts},
+            {name: each for name, each in self.histograms.items() if each},
         )
 
     def __bool__(self) -> bool:
@@ -73,12 +73,7 @@ class Sums:
         for name, value in part.measures.items():
             sums[name] = sums.get(name, 0) + value * times
         for name, bucket in part.buckets.items():
-            counts = cell.histograms.setdefault(name, {})
-            left = counts.get(bucket, 0) + times
-            if left:
-                counts[bucket] = left
-            else:
-                del counts[bucket]
+            cell.histograms[name] = cell.histograms.get(name, 0) + histogram.one(bucket) * times
 
     def replace(self, table: str, tenant: str, workflow: str, old: Iterable[Part], new: Iterable[Part]) -> None:
         """Take the old parts away and add the new ones."""
@@ -105,11 +100,12 @@ class Sums:
 def _spread(table: str, tenant: str, workflow: str, at: int, part: str, dims: Dims) -> Iterator[Key]:
     for grain, begins in ((HOUR, at), (DAY, at // DAY_S * DAY_S)):
         for cut, key in dims:
-            yield Key(tenant, grain, cut, workflow, begins, key, part)
-            if cut != "revision":  # that of one workflow has nothing to do with another's of the same number
-                yield Key(tenant, grain, cut, EVERY, begins, key, part)
-            if cut in PLATFORM_CUTS:
-                yield Key(EVERYBODY, grain, cut, EVERY, begins, key, part)
+            for each in (part, EVERY_PART):
+                yield Key(tenant, grain, cut, workflow, begins, key, each)
+                if cut != "revision":  # that of one workflow has nothing to do with another's of the same number
+                    yield Key(tenant, grain, cut, EVERY, begins, key, each)
+                if cut in PLATFORM_CUTS:
+                    yield Key(EVERYBODY, grain, cut, EVERY, begins, key, each)
 
 
 def of_run(sums: Sums, tenant: str, workflow: str, old: list[Part], new: list[Part]) -> None:

@@ -12,6 +12,7 @@ from telemetry.alerts import models as alerts  # noqa: F401 - Django looks for a
 
 PLATFORM = uuid.UUID(int=0)  # the tenant of rows that sum all tenants: no tenant has this id
 ALL = uuid.UUID(int=0)  # the workflow of rows that sum all workflows
+EVERY_PART = "*"  # the part of rows that sum all parts: no stop reason, kind or verdict has this name
 HOUR, DAY = "h", "d"
 
 
@@ -78,7 +79,8 @@ class Rollup(models.Model):
     taking away are exact: counts, milliseconds (``_ms``), millionths of a US dollar (``_micros``), tokens.
 
     ``cut`` names the dimension that ``key`` is a value of ("all": none, and the key is empty); ``workflow`` is ALL for
-    the sum of all. ``part`` splits what is split on every chart: stop reason, kind of step, outcome of a request.
+    the sum of all. ``part`` splits what is split on every chart: stop reason, kind of step, outcome of a request; it is
+    EVERY_PART for their sum, which is what most questions read. Histograms are kept as histogram.pack gives them.
     """
 
     KEY = ("tenant_id", "grain", "cut", "workflow_id", "at", "key", "part")
@@ -91,7 +93,6 @@ class Rollup(models.Model):
     at = models.DateTimeField()  # when the hour or day begins
     key = models.CharField(max_length=200)
     part = models.CharField(max_length=24)
-    histograms = models.JSONField(default=dict)  # {name: {bucket: count}}; see histogram.py
 
     class Meta:
         abstract = True
@@ -99,6 +100,10 @@ class Rollup(models.Model):
 
 def _whole(**more: Any) -> models.BigIntegerField:
     return models.BigIntegerField(default=0, **more)
+
+
+def _histogram() -> models.BinaryField:
+    return models.BinaryField(null=True)
 
 
 class RunRollup(Rollup):
@@ -127,6 +132,10 @@ class RunRollup(Rollup):
     active_ms = _whole()
     total_ms = _whole()
     odd = _whole()  # runs with a time or a number that cannot be, counted as facts.py says
+    machine = _histogram()
+    human = _histogram()
+    queue = _histogram()
+    total = _histogram()
 
     MEASURES = (
         "started", "retries", "forks", "ended", "completed", "failed", "cancelled", "abnormal", "input_tokens",
@@ -153,6 +162,8 @@ class StepRollup(Rollup):
     unpriced = _whole()  # calls with usage and no price: never counted as free
     duration_ms = _whole()
     odd = _whole()
+    duration = _histogram()
+    first_token = _histogram()
 
     MEASURES = (
         "calls", "failed", "again", "fallbacks", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
@@ -176,6 +187,9 @@ class ApprovalRollup(Rollup):
     unopened = _whole()  # of those decided by people: nobody who voted had opened it
     wait_ms = _whole()  # of those decided or expired
     odd = _whole()
+    to_open = _histogram()
+    to_decide = _histogram()
+    wait = _histogram()
 
     MEASURES = ("raised", "opened", "escalated", "decided", "expired", "moot", "unopened", "wait_ms", "odd")
     HISTOGRAMS = ("to_open", "to_decide", "wait")

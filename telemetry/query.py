@@ -21,7 +21,7 @@ from uuid import UUID
 from telemetry import histogram, labels, selecting
 from telemetry.answers import Approvals, Bar, Queue, Revision, Series, Totals
 from telemetry.figures import APPROVALS, FIGURES, RUNS, STEPS, Figure, find
-from telemetry.histogram import Counts
+from telemetry.histogram import Histogram
 from telemetry.windows import BadQuery, Scope, Window
 
 __all__ = [
@@ -92,14 +92,12 @@ def together(scope: Scope, window: Window, figures: Sequence[str]) -> dict[str, 
                 place += width
         names = list(dict.fromkeys(about.histogram for about in group if about.histogram))
         if names:
-            sums: dict[tuple[str, datetime], Counts] = {}
-            for _, at, histograms in selecting.many_histograms(chosen, names):
-                for name, counts in zip(names, histograms, strict=True):
-                    histogram.add(sums.setdefault((name, at), {}), counts)
-            for name in names:
+            spreads = selecting.histograms(chosen, names)
+            none = [0] * len(names)
+            for place, name in enumerate(names):
                 asked = [about for about in group if about.histogram == name]
                 shares = [about.quantile for about in asked]
-                each = [histogram.quantiles(sums.get((name, at), {}), shares) for at in points]
+                each = [histogram.quantiles(spreads.get(("", at), none)[place], shares) for at in points]
                 for number, about in enumerate(asked):
                     told[about.name] = [_seconds(values[number]) for values in each]
     return told
@@ -117,10 +115,10 @@ def percentile_series(
 ) -> list[Series]:
     """A quantile over time, of a histogram of a rollup, in seconds. What there is most of comes first."""
     chosen = selecting.rows(scope, window, table, by, parts)
-    lines: dict[str, dict[datetime, Counts]] = {}
-    for label, at, counts in selecting.histograms(chosen, name):
-        histogram.add(lines.setdefault(label, {}).setdefault(at, {}), counts)
-    sizes = {label: sum(histogram.size(each) for each in line.values()) for label, line in lines.items()}
+    lines: dict[str, dict[datetime | None, Histogram]] = {}
+    for (label, at), (found,) in selecting.histograms(chosen, (name,)).items():
+        lines.setdefault(label, {})[at] = found
+    sizes = {label: histogram.size(sum(line.values())) for label, line in lines.items()}
     ranked = sorted(lines, key=lambda label: (-sizes[label], label))
     shown, hidden = (ranked, []) if len(ranked) <= most else (ranked[: most - 1], ranked[most - 1 :])
     if not by and not shown:
@@ -128,15 +126,15 @@ def percentile_series(
     points = window.points()
     named = labels.of(by, shown)
 
-    def line(found: dict[datetime, Counts]) -> list[tuple[datetime, float | None]]:
-        return [(at, _seconds(histogram.quantile(found.get(at, {}), quantile))) for at in points]
+    def line(found: dict[datetime | None, Histogram]) -> list[tuple[datetime, float | None]]:
+        return [(at, _seconds(histogram.quantile(found.get(at, 0), quantile))) for at in points]
 
     told = [Series(*named[label], line(lines[label])) for label in shown]
     if hidden:
-        rest: dict[datetime, Counts] = {}
+        rest: dict[datetime | None, Histogram] = {}
         for label in hidden:
-            for at, counts in lines[label].items():
-                histogram.add(rest.setdefault(at, {}), counts)
+            for at, each in lines[label].items():
+                rest[at] = rest.get(at, 0) + each
         told.append(Series(REST, f"{len(hidden)} others", line(rest), rest=True))
     return told
 
@@ -151,10 +149,10 @@ def breakdown(
     about = find(figure)
     if not by:
         raise BadQuery("by", f"say what {figure} is split by: {', '.join(about.splits)}")
-    chosen = selecting.rows(scope, window, about.table, by, about.parts)
+    chosen = selecting.rows(scope, window, about.table, by, about.parts, whole=True)
     if about.histogram:
         return _bars_of_histograms(scope, window, about, chosen, by, most, now)
-    found = {row[0]: row[2:] for row in selecting.sums(chosen, (*about.sums, *about.over), at="NULL")}
+    found = {row[0]: row[2:] for row in selecting.sums(chosen, (*about.sums, *about.over))}
     values = {label: selecting.value(about, row) for label, row in found.items()}
     values = {label: each for label, each in values.items() if each}
     ranked = sorted(values, key=lambda label: (-(values[label] or 0), label))
@@ -176,19 +174,17 @@ def _bars_of_histograms(
     most: int,
     now: datetime | None,
 ) -> list[Bar]:
-    found: dict[str, Counts] = {}
-    for label, _, counts in selecting.histograms(chosen, about.histogram):
-        histogram.add(found.setdefault(label, {}), counts)
+    found = {label: each for (label, _), (each,) in selecting.histograms(chosen, (about.histogram,)).items()}
     if about.histogram == "wait" and now is not None:
-        for label, counts in selecting.pending_by(scope, by, window, now).items():
-            histogram.add(found.setdefault(label, {}), counts)
-    values = {label: _seconds(histogram.quantile(counts, about.quantile)) for label, counts in found.items()}
+        for label, waiting in selecting.pending_by(scope, by, window, now).items():
+            found[label] = found.get(label, 0) + waiting
+    values = {label: _seconds(histogram.quantile(each, about.quantile)) for label, each in found.items()}
     ranked = sorted(values, key=lambda label: (-(values[label] or 0), label))
     shown, hidden = (ranked, []) if len(ranked) <= most else (ranked[: most - 1], ranked[most - 1 :])
     named = labels.of(by, shown)
     bars = [Bar(*named[label], values[label]) for label in shown]
     if hidden:
-        rest = histogram.merged(found[label] for label in hidden)
+        rest = sum(found[label] for label in hidden)
         bars.append(Bar(REST, f"{len(hidden)} others", _seconds(histogram.quantile(rest, about.quantile)), rest=True))
     return bars
 
@@ -221,11 +217,11 @@ def totals(scope: Scope, window: Window, now: datetime) -> Totals:
 
 def approvals(scope: Scope, window: Window, now: datetime) -> Approvals:
     """What became of requests. The scope may be narrowed to a workflow, an agent or a tool."""
-    chosen = selecting.rows(scope, window, APPROVALS, "verdict")
+    chosen = selecting.rows(scope, window, APPROVALS, "verdict", whole=True)
     names = ("raised", "opened", "decided", "expired", "escalated", "moot", "unopened")
     verdicts: dict[str, int] = {}
     sums = dict.fromkeys(names, 0)
-    for part, _, *row in selecting.sums(chosen, names, at="NULL"):
+    for part, _, *row in selecting.sums(chosen, names):
         for name, each in zip(names, row, strict=True):
             sums[name] += int(each or 0)
         if part and row[2]:
@@ -234,8 +230,8 @@ def approvals(scope: Scope, window: Window, now: datetime) -> Approvals:
     waits, waiting = _waits(scope, window, now)
     lost = {"rejected": 0, "expired": 0}
     if scope.cut()[0] == "all":
-        chosen = selecting.rows(scope, window, RUNS, "stop_reason", tuple(lost))
-        lost |= {label: int(cost or 0) for label, _, cost in selecting.sums(chosen, ("cost_micros",), at="NULL")}
+        chosen = selecting.rows(scope, window, RUNS, "stop_reason", tuple(lost), whole=True)
+        lost |= {label: int(cost or 0) for label, _, cost in selecting.sums(chosen, ("cost_micros",))}
     return Approvals(
         **sums, verdicts=sorted(verdicts.items(), key=lambda pair: (-pair[1], pair[0])),
         to_open=_three(spread["to_open"]), to_decide=_three(spread["to_decide"]), wait=_three(waits), pending=waiting,
@@ -246,25 +242,22 @@ def approvals(scope: Scope, window: Window, now: datetime) -> Approvals:
 def revisions_side_by_side(scope: Scope, window: Window, workflow: UUID) -> list[Revision]:
     """The revisions of a workflow that had runs in the window, the newest first."""
     narrowed = Scope(scope.tenant, workflow)
-    chosen = selecting.rows(narrowed, window, RUNS, "revision")
+    chosen = selecting.rows(narrowed, window, RUNS, "revision", whole=True)
     found = {
         row[0]: dict(zip(_RUNS, (int(each or 0) for each in row[2:]), strict=True))
-        for row in selecting.sums(chosen, _RUNS, "NULL")
+        for row in selecting.sums(chosen, _RUNS)
     }
-    spread: dict[str, dict[str, Counts]] = {name: {} for name in ("machine", "human")}
-    for label, _, row in selecting.many_histograms(chosen, tuple(spread)):
-        for by, counts in zip(spread.values(), row, strict=True):
-            histogram.add(by.setdefault(label, {}), counts)
+    spread = {label: pair for (label, _), pair in selecting.histograms(chosen, ("machine", "human")).items()}
     told = []
     for number, runs in found.items():
         ended = runs["ended"]
+        machine, human = spread.get(number, (0, 0))
         told.append(
             Revision(
                 int(number), runs["started"], ended, (ended - runs["abnormal"]) / ended if ended else None,
                 runs["completed"], runs["failed"], runs["cost_micros"] / 1e6 / ended if ended else None,
                 (runs["input_tokens"] + runs["output_tokens"]) / ended if ended else None,
-                _three(spread["machine"].get(number, {})),
-                _seconds(histogram.quantile(spread["human"].get(number, {}), 0.95)), runs["unpriced"],
+                _three(machine), _seconds(histogram.quantile(human, 0.95)), runs["unpriced"],
             )
         )  # fmt: skip
     return sorted(told, key=lambda one: -one.number)
@@ -309,7 +302,7 @@ def _answers(scope: Scope, table: str) -> bool:
 def _sum(scope: Scope, window: Window, table: str, measures: Sequence[str]) -> dict[str, int]:
     found: list[Any] = []
     if _answers(scope, table):
-        found = selecting.sums(selecting.rows(scope, window, table), measures, at="NULL")
+        found = selecting.sums(selecting.rows(scope, window, table, whole=True), measures)
     row = found[0][2:] if found else (0,) * len(measures)
     return dict(zip(measures, (int(each or 0) for each in row), strict=True))
 
@@ -317,10 +310,10 @@ def _sum(scope: Scope, window: Window, table: str, measures: Sequence[str]) -> d
 def _sum_by_part(scope: Scope, window: Window, measures: Sequence[str]) -> dict[str, dict[str, int]]:
     if not _answers(scope, STEPS):
         return {}
-    chosen = selecting.rows(scope, window, STEPS, "kind")
+    chosen = selecting.rows(scope, window, STEPS, "kind", whole=True)
     return {
         row[0]: dict(zip(measures, (int(each or 0) for each in row[2:]), strict=True))
-        for row in selecting.sums(chosen, measures, at="NULL")
+        for row in selecting.sums(chosen, measures)
     }
 
 
@@ -332,28 +325,23 @@ def _added(rows: Any) -> dict[str, int]:
     return found
 
 
-def _histograms(scope: Scope, window: Window, table: str, names: Sequence[str]) -> dict[str, Counts]:
-    found: dict[str, Counts] = {name: {} for name in names}
+def _histograms(scope: Scope, window: Window, table: str, names: Sequence[str]) -> dict[str, Histogram]:
+    found: dict[tuple[str, datetime | None], list[Histogram]] = {}
     if _answers(scope, table):
-        chosen = selecting.rows(scope, window, table)
-        for _, _, row in selecting.many_histograms(chosen, names):
-            for name, counts in zip(names, row, strict=True):
-                histogram.add(found[name], counts)
-    return found
+        found = selecting.histograms(selecting.rows(scope, window, table, whole=True), names)
+    return dict(zip(names, found.get(("", None), [0] * len(names)), strict=True))
 
 
-def _waits(scope: Scope, window: Window, now: datetime) -> tuple[Counts, int]:
+def _waits(scope: Scope, window: Window, now: datetime) -> tuple[Histogram, int]:
     """The waits of what was decided or expired, and the ages of what still waits; and how much that is."""
     if not _answers(scope, APPROVALS):
-        return {}, 0
-    waits = _histograms(scope, window, APPROVALS, ("wait",))["wait"]
+        return 0, 0
     ages = selecting.pending(scope, window, now)
-    histogram.add(waits, ages)
-    return waits, histogram.size(ages)
+    return _histograms(scope, window, APPROVALS, ("wait",))["wait"] + ages, histogram.size(ages)
 
 
-def _three(counts: Counts) -> tuple[float | None, float | None, float | None]:
-    middle, high, highest = histogram.quantiles(counts, (0.5, 0.95, 0.99))
+def _three(spread: Histogram) -> tuple[float | None, float | None, float | None]:
+    middle, high, highest = histogram.quantiles(spread, (0.5, 0.95, 0.99))
     return _seconds(middle), _seconds(high), _seconds(highest)
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from django.db import connection, transaction
 
 from console.tenants.scopes import system_scope
-from telemetry import cells, decider_days, facts, kept, projector, reading, retention, storing
+from telemetry import cells, decider_days, facts, histogram, kept, projector, reading, retention, storing
 from telemetry.cells import EVERYBODY, Cell, Key, Rows, Sums
 from telemetry.deciders import Looked
 from telemetry.facts import RequestRow, RunRow
@@ -225,5 +225,6 @@ def differences(table: str, key: Key, stored: Cell | None, counted: Cell | None)
         if was[0].get(name, 0) != is_[0].get(name, 0):
             yield Difference(table, key, name, was[0].get(name, 0), is_[0].get(name, 0))
     for name in sorted(was[1].keys() | is_[1].keys()):
-        if was[1].get(name, {}) != is_[1].get(name, {}):
-            yield Difference(table, key, f"histogram.{name}", was[1].get(name, {}), is_[1].get(name, {}))
+        pair = was[1].get(name, 0), is_[1].get(name, 0)
+        if pair[0] != pair[1]:
+            yield Difference(table, key, f"histogram.{name}", *map(histogram.counts, pair))

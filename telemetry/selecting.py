@@ -1,8 +1,10 @@
-"""The statements of telemetry.query: which rows of a rollup answer a question, summed by point and by label."""
+"""The statements of telemetry.query: which rows of a rollup answer a question, summed by point and by label.
+
+The fewest rows that can answer are read: those that sum all parts where the parts are not told apart.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +14,8 @@ from django.db import connection
 
 from telemetry import histogram
 from telemetry.figures import APPROVALS, PARTS, PLATFORM_CUTS, Figure
-from telemetry.histogram import Counts
-from telemetry.models import ALL
+from telemetry.histogram import Histogram
+from telemetry.models import ALL, EVERY_PART
 from telemetry.windows import BadQuery, Scope, Window
 
 TENANT = "tenant"  # across all tenants, what a figure can be split by besides
@@ -21,16 +23,22 @@ TENANT = "tenant"  # across all tenants, what a figure can be split by besides
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which rows: an SQL condition with its values, and the expression that names the line a row belongs to."""
+    """Which rows: an SQL condition with its values, and the expressions that name the line and the point a row belongs to."""
 
     table: str
     where: str
     values: tuple[Any, ...]
     label: str
+    at: str
 
 
-def rows(scope: Scope, window: Window, table: str, by: str = "", parts: Iterable[str] | None = None) -> Rows:
-    """The rows of ``table`` that answer for a scope and a window, split ``by`` something. Raises BadQuery."""
+def rows(
+    scope: Scope, window: Window, table: str, by: str = "", parts: Iterable[str] | None = None, *, whole: bool = False
+) -> Rows:
+    """The rows of ``table`` that answer for a scope and a window, split ``by`` something. Raises BadQuery.
+
+    ``whole`` is for one answer of the whole window, without its points.
+    """
     cut, key = scope.cut()
     label, workflow = "''", scope.workflow_key
     where = ["grain = %s", "at >= %s", "at < %s"]
@@ -76,7 +84,10 @@ def rows(scope: Scope, window: Window, table: str, by: str = "", parts: Iterable
     if wanted is not None:
         where.append("part = ANY(%s)")
         values.append(wanted)
-    return Rows(table, " AND ".join(where), tuple(values), label)
+    else:
+        where.append("part <> %s" if by == PARTS[table] else "part = %s")
+        values.append(EVERY_PART)
+    return Rows(table, " AND ".join(where), tuple(values), label, "NULL::timestamptz" if whole else "at")
 
 
 def splits(scope: Scope, table: str) -> tuple[str, ...]:
@@ -94,36 +105,28 @@ _CUTS = {
 }
 
 
-def sums(chosen: Rows, measures: Iterable[str], at: str = "at") -> list[tuple[Any, ...]]:
-    """(label, at, each measure's sum). ``at`` is "at", or "NULL" for one sum a label."""
+def sums(chosen: Rows, measures: Iterable[str]) -> list[tuple[Any, ...]]:
+    """(label, at, each measure's sum); ``at`` is None where the window was asked for as a whole."""
     adding = ", ".join(f"SUM({name})::bigint" for name in measures)
-    sql = f"SELECT {chosen.label}, {at}, {adding} FROM {chosen.table} WHERE {chosen.where} GROUP BY 1, 2"  # noqa: S608
+    sql = f"SELECT {chosen.label}, {chosen.at}, {adding} FROM {chosen.table} WHERE {chosen.where} GROUP BY 1, 2"  # noqa: S608
     return ask(sql, chosen.values)
 
 
-def histograms(chosen: Rows, name: str) -> Iterable[tuple[str, datetime, Counts]]:
-    """(label, at, histogram) of every row that has one of this name."""
-    found = ask(
-        f"SELECT {chosen.label}, at, (histograms -> '{name}')::text FROM {chosen.table}"  # noqa: S608
-        f" WHERE {chosen.where} AND histograms ? '{name}'",
-        chosen.values,
-    )
-    for label, at, text in found:
-        yield label, at, json.loads(text)
-
-
-def many_histograms(chosen: Rows, names: Sequence[str]) -> Iterable[tuple[str, datetime, list[Counts]]]:
-    """(label, at, its histograms of these names) of every row that has any; an empty one where it has none of a name."""
-    columns = ", ".join(f"histograms -> '{name}'" for name in names)
-    for label, at, text in ask(
-        f"SELECT {chosen.label}, at, json_build_array({columns})::text FROM {chosen.table}"  # noqa: S608
-        f" WHERE {chosen.where} AND histograms <> '{{}}'",
+def histograms(chosen: Rows, names: Sequence[str]) -> dict[tuple[str, datetime | None], list[Histogram]]:
+    """The histograms of these names by (label, at), as ``sums`` has them; without what none of the rows has any of."""
+    there = " OR ".join(f"{name} IS NOT NULL" for name in names)
+    found: dict[tuple[str, datetime | None], list[Histogram]] = {}
+    for label, at, *row in ask(
+        f"SELECT {chosen.label}, {chosen.at}, {', '.join(names)} FROM {chosen.table} WHERE {chosen.where} AND ({there})",  # noqa: S608
         chosen.values,
     ):
-        yield label, at, [each or {} for each in json.loads(text)]
+        more = map(histogram.unpack, row)
+        known = found.get((label, at))
+        found[label, at] = [a + b for a, b in zip(known, more, strict=True)] if known else list(more)
+    return found
 
 
-def pending(scope: Scope, window: Window, now: datetime) -> Counts:
+def pending(scope: Scope, window: Window, now: datetime) -> Histogram:
     """The ages of the requests that still wait for a person and were raised before the window's end, as a histogram.
 
     Where the window does not reach up to now, of those only that were raised in it.
@@ -138,10 +141,10 @@ def pending(scope: Scope, window: Window, now: datetime) -> Counts:
         f" WHERE {where} AND created_at < %s) AS waiting GROUP BY 1",
         [now, *values, window.end],
     )
-    return {bucket: count for bucket, count in found}
+    return histogram.of_counts({bucket: count for bucket, count in found})
 
 
-def pending_by(scope: Scope, by: str, window: Window, now: datetime) -> Mapping[str, Counts]:
+def pending_by(scope: Scope, by: str, window: Window, now: datetime) -> Mapping[str, Histogram]:
     """The same, split by a column of the request: rule, group, tool, agent or workflow."""
     column = {
         "rule": "rule_name", "group": 'q."group"', "tool": "tool", "agent": "agent", "workflow": "workflow_id::text",
@@ -154,13 +157,13 @@ def pending_by(scope: Scope, by: str, window: Window, now: datetime) -> Mapping[
         where += " AND created_at >= %s"
         values.append(window.start)
     age = "GREATEST(0, EXTRACT(EPOCH FROM %s - created_at) * 1000)::float8"
-    found: dict[str, Counts] = {}
+    found: dict[str, Histogram] = {}
     for label, bucket, count in ask(
         f"SELECT label, {histogram.sql('age')}, COUNT(*) FROM (SELECT {column} AS label, {age} AS age"  # noqa: S608
         f" FROM approvals_approvalrequest q WHERE {where} AND created_at < %s) AS waiting GROUP BY 1, 2",
         [now, *values, window.end],
     ):
-        found.setdefault(label, {})[bucket] = count
+        found[label] = found.get(label, 0) + histogram.one(bucket) * count
     return found
 
 

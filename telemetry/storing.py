@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from django.db import connection
 
+from telemetry import histogram
 from telemetry.cells import Cell, Key, Rows
 from telemetry.models import ROLLUPS
 
 AT_ONCE = 2000  # rows in a statement
 _MEASURES: dict[str, tuple[str, ...]] = {model._meta.db_table: model.MEASURES for model in ROLLUPS}
+_HISTOGRAMS: dict[str, tuple[str, ...]] = {model._meta.db_table: model.HISTOGRAMS for model in ROLLUPS}
 _KEYS = "tenant_id, grain, cut, workflow_id, at, key, part"
 _TYPES = ("uuid", "text", "text", "uuid", "float8", "text", "text")
 
@@ -42,10 +43,9 @@ def add(rows: Rows) -> int:
 
 def read(table: str, keys: Sequence[Key]) -> dict[Key, Cell]:
     """The rows of these keys."""
-    measures = _MEASURES[table]
     # By row, with a limit: always by the primary key of the one partition, whatever the planner thinks of its size.
     sql = f"""
-        SELECT k.place, {", ".join(f"t.{name}" for name in measures)}, t.histograms::text
+        SELECT k.place, {", ".join(f"t.{name}" for name in (*_MEASURES[table], *_HISTOGRAMS[table]))}
         FROM {_unnest()} CROSS JOIN LATERAL (
             SELECT * FROM {table} r
             WHERE r.tenant_id = k.tenant_id AND r.grain = k.grain AND r.cut = k.cut AND r.workflow_id = k.workflow_id
@@ -53,27 +53,28 @@ def read(table: str, keys: Sequence[Key]) -> dict[Key, Cell]:
         ) AS t"""  # noqa: S608  # names of ours
     with connection.cursor() as cursor:
         cursor.execute(sql, _columns(keys))
-        return {keys[row[0] - 1]: _cell(measures, row[1:]) for row in cursor.fetchall()}
+        return {keys[row[0] - 1]: _cell(table, row[1:]) for row in cursor.fetchall()}
 
 
 def put(table: str, cells: Mapping[Key, Cell]) -> None:
     """Write rows as they are to be."""
-    measures = _MEASURES[table]
+    measures, spreads = _MEASURES[table], _HISTOGRAMS[table]
+    names = (*measures, *spreads)
     keys = list(cells)
     plain = [cells[key].plain() for key in keys]
-    values = [[sums.get(name, 0) for sums, _ in plain] for name in measures]
+    values: list[list[Any]] = [[sums.get(name, 0) for sums, _ in plain] for name in measures]
+    values += [[histogram.pack(histograms.get(name, 0)) for _, histograms in plain] for name in spreads]
     sql = f"""
-        INSERT INTO {table} ({_KEYS}, {", ".join(measures)}, histograms)
+        INSERT INTO {table} ({_KEYS}, {", ".join(names)})
         SELECT k.tenant_id, k.grain, k.cut, k.workflow_id, to_timestamp(k.at), k.key, k.part,
-               {", ".join(f"m.{name}" for name in measures)}, m.histograms::jsonb
+               {", ".join(f"m.{name}" for name in names)}
         FROM {_unnest()}
-        JOIN unnest({", ".join(["%s::bigint[]"] * len(measures))}, %s::text[]) WITH ORDINALITY
-            AS m({", ".join(measures)}, histograms, place) USING (place)
+        JOIN unnest({", ".join(["%s::bigint[]"] * len(measures) + ["%s::bytea[]"] * len(spreads))}) WITH ORDINALITY
+            AS m({", ".join(names)}, place) USING (place)
         ON CONFLICT ({_KEYS}) DO UPDATE SET
-            {", ".join(f"{name} = EXCLUDED.{name}" for name in (*measures, "histograms"))}"""  # noqa: S608
-    texts = [json.dumps(histograms, separators=(",", ":")) for _, histograms in plain]
+            {", ".join(f"{name} = EXCLUDED.{name}" for name in names)}"""  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*_columns(keys), *values, texts])
+        cursor.execute(sql, [*_columns(keys), *values])
 
 
 def drop(table: str, keys: Sequence[Key]) -> None:
@@ -90,22 +91,22 @@ def drop(table: str, keys: Sequence[Key]) -> None:
 
 def every(table: str, tenants: Sequence[str]) -> Iterator[tuple[Key, Cell]]:
     """All rows of these tenants. Call inside a transaction."""
-    measures = _MEASURES[table]
     sql = (
         "SELECT tenant_id::text, grain, cut, workflow_id::text, EXTRACT(EPOCH FROM at)::bigint, key, part,"  # noqa: S608
-        f" {', '.join(measures)}, histograms::text FROM {table} WHERE tenant_id = ANY(%s::uuid[])"
+        f" {', '.join((*_MEASURES[table], *_HISTOGRAMS[table]))} FROM {table} WHERE tenant_id = ANY(%s::uuid[])"
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, [list(tenants)])
         while rows := cursor.fetchmany(AT_ONCE):
             for row in rows:
-                yield Key(*row[:7]), _cell(measures, row[7:])
+                yield Key(*row[:7]), _cell(table, row[7:])
 
 
-def _cell(measures: Sequence[str], row: Sequence[Any]) -> Cell:
-    cell = Cell()
-    cell.measures = dict(zip(measures, row[:-1], strict=True))
-    cell.histograms = json.loads(row[-1])
+def _cell(table: str, row: Sequence[Any]) -> Cell:
+    cell, measures = Cell(), _MEASURES[table]
+    cell.measures = dict(zip(measures, row, strict=False))
+    kept = zip(_HISTOGRAMS[table], row[len(measures) :], strict=True)
+    cell.histograms = {name: histogram.unpack(each) for name, each in kept}
     return cell
 
 

@@ -18,6 +18,7 @@ from telemetry.alerts import states
 from telemetry.alerts.models import AlertRule, Condition
 from telemetry.alerts.states import Bounds, Measured, Standing, Terms
 from telemetry.figures import APPROVALS, RUNS, STEPS, Figure
+from telemetry.histogram import Histogram
 from telemetry.models import HOUR
 from telemetry.windows import HOUR_LONG, Scope, Window
 
@@ -90,13 +91,13 @@ def look(actor: Actor, rule: AlertRule, now: datetime) -> Look:
 
 def measure(scope: Scope, window: Window, figure: Figure, now: datetime | None = None) -> Measured:
     """A figure of a window. With ``now`` a wait counts those who still wait, too. Raises BadQuery."""
-    chosen = selecting.rows(scope, window, figure.table, parts=figure.parts)
+    chosen = selecting.rows(scope, window, figure.table, parts=figure.parts, whole=True)
     if figure.histogram:
-        counts = histogram.merged(each for _, _, each in selecting.histograms(chosen, figure.histogram))
+        (values,) = selecting.histograms(chosen, (figure.histogram,)).get(("", None), (0,))
         if figure.histogram == "wait" and now is not None:
-            histogram.add(counts, selecting.pending(scope, window, now))
-        return _spread(figure, counts)
-    found = selecting.sums(chosen, _columns(figure), at="NULL")
+            values += selecting.pending(scope, window, now)
+        return _spread(figure, values)
+    found = selecting.sums(chosen, _columns(figure))
     return _summed(figure, [int(each or 0) for each in found[0][2:]] if found else [0] * len(_columns(figure)))
 
 
@@ -157,9 +158,9 @@ def _summed(figure: Figure, row: Sequence[int]) -> Measured:
     return Measured(value, sum(row[:own]) if figure.unit == "count" else row[own])
 
 
-def _spread(figure: Figure, counts: dict[str, int]) -> Measured:
-    ms = histogram.quantile(counts, figure.quantile)
-    return Measured(None if ms is None else ms / 1000, histogram.size(counts))
+def _spread(figure: Figure, values: Histogram) -> Measured:
+    ms = histogram.quantile(values, figure.quantile)
+    return Measured(None if ms is None else ms / 1000, histogram.size(values))
 
 
 def _first(scope: Scope, figure: Figure) -> datetime | None:
@@ -178,15 +179,12 @@ def _rolling(scope: Scope, window: Window, figure: Figure, length: int) -> list[
     chosen = selecting.rows(scope, window, figure.table, parts=figure.parts)
     place = {at: index for index, at in enumerate(window.points())}
     if figure.histogram:
-        by_hour: list[dict[str, int]] = [{} for _ in place]
-        for _, at, counts in selecting.histograms(chosen, figure.histogram):
-            histogram.add(by_hour[place[at]], counts)
-        rolling: dict[str, int] = {}
+        spreads = selecting.histograms(chosen, (figure.histogram,))
+        by_hour = [spreads.get(("", at), [0])[0] for at in place]
+        rolling: Histogram = 0
         found = []
         for index, more in enumerate(by_hour):
-            histogram.add(rolling, more)
-            if index >= length:
-                histogram.add(rolling, by_hour[index - length], times=-1)
+            rolling += more - (by_hour[index - length] if index >= length else 0)
             found.append(_spread(figure, rolling))
         return found
     width = len(_columns(figure))

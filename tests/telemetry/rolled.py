@@ -8,7 +8,7 @@ from uuid import UUID
 
 from console.tenants.scopes import system_scope
 from telemetry import histogram
-from telemetry.models import ALL, PLATFORM, ApprovalRollup, RunRollup, StepRollup
+from telemetry.models import ALL, EVERY_PART, PLATFORM, ApprovalRollup, RunRollup, StepRollup
 
 
 def put(
@@ -23,7 +23,7 @@ def put(
     seconds: dict[str, list[float]] | None = None,
     **measures: int,
 ) -> None:
-    """The hour and the day of one thing that happened ``at``, for the workflow and for the sum of all."""
+    """The hour and the day of one thing that happened ``at``, for the workflow and for the sum of all, by part and of all."""
     bins = {name: histogram.of(value * 1000 for value in values) for name, values in (seconds or {}).items()}
     hour = at.replace(minute=0, second=0, microsecond=0)
     owners = [(tenant, each) for each in dict.fromkeys((workflow or ALL, ALL))]
@@ -33,7 +33,8 @@ def put(
         for owner, flow in owners:
             if cut == "revision" and flow == ALL:
                 continue
-            for grain, begins in (("h", hour), ("d", hour.replace(hour=0))):
+            times = (("h", hour), ("d", hour.replace(hour=0)))
+            for grain, begins, each in [(*time, each) for time in times for each in (part, EVERY_PART)]:
                 where = {
                     "tenant_id": owner,
                     "grain": grain,
@@ -41,19 +42,20 @@ def put(
                     "workflow_id": flow,
                     "at": begins,
                     "key": key,
-                    "part": part,
+                    "part": each,
                 }
                 row = table.objects.filter(**where).first() or table(**where)
                 for name, value in measures.items():
                     setattr(row, name, getattr(row, name) + value)
-                for name, counts in bins.items():
-                    histogram.add(row.histograms.setdefault(name, {}), counts)
+                packed = {
+                    name: histogram.pack(histogram.unpack(getattr(row, name)) + more) for name, more in bins.items()
+                }
+                for name, kept in packed.items():
+                    setattr(row, name, kept)
                 if row._state.adding:
                     row.save(force_insert=True)
                 else:
-                    table.objects.filter(**where).update(
-                        histograms=row.histograms, **{name: getattr(row, name) for name in measures}
-                    )
+                    table.objects.filter(**where).update(**packed, **{name: getattr(row, name) for name in measures})
 
 
 def runs(

@@ -21,7 +21,7 @@ def test_its_rollups_are_those_of_its_runs(monkeypatch):
     making.people(now)
     try:
         rows = making.fill(1_000, now)
-        assert rows["bench_raw"] == 1_000 and making.check() == 10
+        assert rows["bench_raw"] == 1_000 and making.check() == 15
         with system_scope("tests: totals"):
             found = query.totals(Scope(None), Window.last(timedelta(days=91), now), now)
             lines = query.series(Scope(None), Window.last(timedelta(days=91), now), "machine_p95")

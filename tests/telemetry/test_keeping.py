@@ -21,9 +21,7 @@ def test_the_months_around_a_day():
 
 
 def row(tenant, at, grain="h"):
-    RunRollup.objects.create(
-        tenant=tenant, grain=grain, cut="all", workflow_id=ALL, at=at, key="", part="", started=1, histograms={}
-    )
+    RunRollup.objects.create(tenant=tenant, grain=grain, cut="all", workflow_id=ALL, at=at, key="", part="", started=1)
 
 
 @pytest.mark.django_db(databases=["default", "owner"], transaction=True)

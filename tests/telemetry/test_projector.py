@@ -33,7 +33,7 @@ def totals(journal, **narrowed):
 def rows():
     with system_scope("tests: rows"):
         return {
-            model: sorted(model.objects.values_list(*model.KEY, *model.MEASURES, "histograms"), key=str)
+            model: sorted(model.objects.values_list(*model.KEY, *model.MEASURES, *model.HISTOGRAMS), key=str)
             for model in (RunRollup, StepRollup)
         }
 

@@ -8,6 +8,7 @@ from console.tenants.scopes import system_scope
 from telemetry import query
 from telemetry.figures import FIGURES, SPLITS
 from telemetry.query import BadQuery, Scope, Window
+from tests.telemetry import rolled
 
 NOW = datetime(2026, 11, 21, 17, 30, tzinfo=UTC)
 pytestmark = pytest.mark.django_db
@@ -84,3 +85,15 @@ def test_a_window_of_nonsense_is_refused(start, end, field):
     with pytest.raises(BadQuery) as caught:
         Window.of(start, end, NOW)
     assert caught.value.field == field
+
+
+def test_what_is_split_by_parts_leaves_out_their_sum(world):
+    tenant = world.northwind.tenant.id
+    rolled.runs(tenant, NOW, "completed", 3)
+    rolled.runs(tenant, NOW, "timeout", 2)
+    window = Window.last(timedelta(hours=3), NOW)
+    with world.northwind.scope():
+        bars = query.breakdown(Scope(tenant), window, "ended", "stop_reason")
+        assert [(bar.key, bar.value) for bar in bars] == [("completed", 3), ("timeout", 2)]
+        assert query.totals(Scope(tenant), window, NOW).ended == 5
+        assert query.totals(Scope(tenant, stop_reason="timeout"), window, NOW).ended == 2

@@ -9,7 +9,6 @@ asks for older ones, and making them takes longer than all the rest.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from console.tenants.scopes import system_scope
 from console.workflows.models import Revision, Workflow
 from telemetry import histogram
 from telemetry.figures import APPROVALS, PLATFORM_CUTS, RUNS, STEPS
-from telemetry.models import ALL, PLATFORM, ROLLUPS
+from telemetry.models import ALL, EVERY_PART, PLATFORM, ROLLUPS
 
 TENANTS, WORKFLOWS, REVISIONS, DAYS = 50, 4, 3, 90
 HOURS = 16  # days: seven, the seven before them, and what begins within them
@@ -231,11 +230,11 @@ def _rollup(table: str, now: datetime) -> Iterator[str]:
         since = midnight - timedelta(days=HOURS if grain == "h" else DAYS + 1)
         yield from _fine(table, unit, since)
         for cut in CUTS[table]:
-            yield _cells(table, grain, cut, "tenant", "workflow")
+            yield from _cells(table, grain, cut, "tenant", "workflow")
             if cut != "revision":
-                yield _cells(table, grain, cut, "tenant")
+                yield from _cells(table, grain, cut, "tenant")
             if cut in PLATFORM_CUTS:
-                yield _cells(table, grain, cut)
+                yield from _cells(table, grain, cut)
     yield f"ALTER TABLE {table} ADD PRIMARY KEY (tenant_id, grain, cut, workflow_id, at, key, part)"
     yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
 
@@ -267,28 +266,47 @@ def _fine(table: str, unit: str, since: datetime) -> Iterator[str]:
         yield f"ANALYZE {table}_{kind}"
 
 
-def _cells(table: str, grain: str, cut: str, *of: str) -> str:
-    """Rows of one grain and cut: of each tenant's each workflow, of each tenant, or of all of them."""
+def _cells(table: str, grain: str, cut: str, *of: str) -> Iterator[str]:
+    """Rows of one grain and cut: of each tenant's each workflow, of each tenant, or of all of them; by part, and of all parts."""
     tenant = "md5('tenant-' || tenant)::uuid" if of else f"'{PLATFORM}'::uuid"
     workflow = "md5('workflow-' || tenant || '-' || workflow)::uuid" if len(of) > 1 else f"'{ALL}'::uuid"
-    keys = ", ".join([*of, "at", f"by_{cut}", "part"])
-    names = _measures(table)
+    names, spreads = _measures(table), _histograms(table)
+    for part, grouped in (("part", "part"), (f"'{EVERY_PART}'", "")):
+        keys = ", ".join([*of, "at", f"by_{cut}", *filter(None, [grouped])])
+        counted = (
+            f"(SELECT {keys}, name, bucket, SUM(many) AS many FROM {table}_counts WHERE by_{cut} IS NOT NULL"  # noqa: S608
+            f" GROUP BY {keys}, name, bucket)"
+        )
+        packed = ", ".join(f"(array_agg(packed) FILTER (WHERE name = '{name}'))[1]" for name in spreads)
+        yield (
+            f"INSERT INTO {table} (tenant_id, grain, cut, workflow_id, at, key, part, {', '.join((*names, *spreads))})"  # noqa: S608
+            f" SELECT {tenant}, '{grain}', '{cut}', {workflow}, at, by_{cut}, {part},"
+            f" {', '.join(f'SUM({name})' for name in names)}, {packed}"
+            f" FROM (SELECT {keys}, {', '.join(f'SUM({name}) AS {name}' for name in names)}, '' AS name, NULL::bytea AS packed"
+            f" FROM {table}_sums WHERE by_{cut} IS NOT NULL GROUP BY {keys}"
+            f" UNION ALL SELECT {keys}, {', '.join('0' for _ in names)}, name, packed"
+            f" FROM ({_packed(counted, f'{keys}, name')}) AS packed) AS both_of"
+            f" GROUP BY {keys}"
+        )
+
+
+def _packed(counted: str, keys: str) -> str:
+    """What histogram.pack gives, as ``packed`` beside ``keys``, of a relation that has those, and ``bucket`` and ``many``."""
+    place = f"CASE bucket WHEN '{histogram.ZERO}' THEN 0 ELSE bucket::int - {histogram.BOTTOM - 1} END"
+    gap = "decode(repeat('0000000000000000', place - COALESCE(below, place - 1) - 1), 'hex')"
     return (
-        f"INSERT INTO {table} (tenant_id, grain, cut, workflow_id, at, key, part, {', '.join(names)}, histograms)"  # noqa: S608
-        f" SELECT {tenant}, '{grain}', '{cut}', {workflow}, at, by_{cut}, part,"
-        f" {', '.join(f'SUM({name})' for name in names)},"
-        " COALESCE(jsonb_object_agg(name, buckets) FILTER (WHERE name <> ''), '{}')"
-        f" FROM (SELECT {keys}, {', '.join(f'SUM({name}) AS {name}' for name in names)}, '' AS name, NULL::jsonb AS buckets"
-        f" FROM {table}_sums WHERE by_{cut} IS NOT NULL GROUP BY {keys}"
-        f" UNION ALL SELECT {keys}, {', '.join('0' for _ in names)}, name, jsonb_object_agg(bucket, many) FROM"
-        f" (SELECT {keys}, name, bucket, SUM(many) AS many FROM {table}_counts WHERE by_{cut} IS NOT NULL"
-        f" GROUP BY {keys}, name, bucket) AS counted GROUP BY {keys}, name) AS both_of"
-        f" GROUP BY {keys}"
+        f"SELECT {keys}, int2send(MIN(place)::int2) || string_agg(int8send(many::int8) || {gap}, ''::bytea ORDER BY place DESC)"  # noqa: S608
+        f" AS packed FROM (SELECT {keys}, place, many, LAG(place) OVER (PARTITION BY {keys} ORDER BY place) AS below"
+        f" FROM (SELECT {keys}, {place} AS place, many FROM {counted} AS counted) AS placed) AS spaced GROUP BY {keys}"
     )
 
 
 def _measures(table: str) -> list[str]:
     return next(list(model.MEASURES) for model in ROLLUPS if model._meta.db_table == table)
+
+
+def _histograms(table: str) -> list[str]:
+    return next(list(model.HISTOGRAMS) for model in ROLLUPS if model._meta.db_table == table)
 
 
 def _spread(middle_ms: int, width: float, seed: str) -> str:
@@ -353,28 +371,31 @@ def check() -> int:
     """Reckon some of the rows again in Python, from the raw rows. Returns how many; raises where one is another."""
     checked = 0
     with system_scope("bench"), connection.cursor() as cursor:
-        for table, part, times, spread in (
-            (RUNS, "stop_reason", "1", {"machine": "active_ms", "queue": "queue_ms", "total": "total_ms"}),
-            (STEPS, "'model'", "calls", {"duration": "call_ms", "first_token": "first_ms"}),
+        spent = {"machine": "active_ms", "queue": "queue_ms", "total": "total_ms"}
+        for table, part, parts, times, spread in (
+            (RUNS, "stop_reason", ["completed", "budget"], "1", spent),
+            (RUNS, f"'{EVERY_PART}'", [EVERY_PART], "1", spent),
+            (STEPS, "'model'", ["model"], "calls", {"duration": "call_ms", "first_token": "first_ms"}),
         ):
             cursor.execute(
-                f"SELECT tenant_id, workflow_id, grain, at, key, part, cost_micros, histograms::text FROM {table}"  # noqa: S608
-                " WHERE cut = 'revision' AND grain IN ('d', 'h') AND part IN ('completed', 'budget', 'model')"
+                f"SELECT tenant_id, workflow_id, grain, at, key, part, cost_micros, {', '.join(spread)} FROM {table}"  # noqa: S608
+                " WHERE cut = 'revision' AND grain IN ('d', 'h') AND part = ANY(%s)"
                 " AND at >= (SELECT MAX(at) - interval '10 days' FROM telemetry_runrollup) "
-                " ORDER BY md5(tenant_id::text || workflow_id || at || key || part) LIMIT 5"
+                " ORDER BY md5(tenant_id::text || workflow_id || at || key || part) LIMIT 5",
+                [parts],
             )
-            for tenant, workflow, grain, at, key, named, cost, text in cursor.fetchall():
+            for tenant, workflow, grain, at, key, named, cost, *kept in cursor.fetchall():
                 cursor.execute(
                     f"SELECT cost_micros, {times}, {', '.join(spread.values())} FROM bench_raw WHERE tenant_id = %s"  # noqa: S608
                     f" AND workflow_id = %s AND revision = %s AND {part} = %s AND ended_at >= %s AND ended_at < %s",
                     [tenant, workflow, int(key), named, at, at + timedelta(hours=24 if grain == "d" else 1)],
                 )
                 rows = cursor.fetchall()
-                kept = json.loads(text)
                 for place, name in enumerate(spread):
-                    found = histogram.of(row[2 + place] for row in rows for _ in range(row[1]))
-                    if found != kept[name]:
-                        raise RuntimeError(f"{table}: {name} of {at} is {kept[name]}, but reckoned {found}")
+                    stored = histogram.counts(histogram.unpack(kept[place]))
+                    found = histogram.counts(histogram.of(row[2 + place] for row in rows for _ in range(row[1])))
+                    if found != stored:
+                        raise RuntimeError(f"{table}: {name} of {at} is {stored}, but reckoned {found}")
                 if sum(row[0] for row in rows) != cost:
                     raise RuntimeError(f"{table}: the cost of {at} is {cost}")
                 checked += 1
