@@ -1,6 +1,7 @@
 """The statements of telemetry.query: which rows of a rollup answer a question, summed by point and by label.
 
-The fewest rows that can answer are read: those that sum all parts where the parts are not told apart.
+The fewest rows that can answer are read: those that sum all parts where the parts are not told apart, and where a window is
+asked for as a whole its days as days, with the hours before and after them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from django.db import connection
 from telemetry import histogram
 from telemetry.figures import APPROVALS, PARTS, PLATFORM_CUTS, Figure
 from telemetry.histogram import Histogram
-from telemetry.models import ALL, EVERY_PART
+from telemetry.models import ALL, DAY, EVERY_PART, HOUR
 from telemetry.windows import BadQuery, Scope, Window
 
 TENANT = "tenant"  # across all tenants, what a figure can be split by besides
@@ -41,8 +42,8 @@ def rows(
     """
     cut, key = scope.cut()
     label, workflow = "''", scope.workflow_key
-    where = ["grain = %s", "at >= %s", "at < %s"]
-    values: list[Any] = [window.grain, window.start, window.end]
+    time, values = _time(window, whole)
+    where = [time]
     allowed = splits(scope, table)
     if by and by not in allowed:
         raise BadQuery("by", f"this figure is split by {', '.join(allowed)}")
@@ -88,6 +89,18 @@ def rows(
         where.append("part <> %s" if by == PARTS[table] else "part = %s")
         values.append(EVERY_PART)
     return Rows(table, " AND ".join(where), tuple(values), label, "NULL::timestamptz" if whole else "at")
+
+
+def _time(window: Window, whole: bool) -> tuple[str, list[Any]]:
+    """The hours or days of a window; where none of them is asked for by itself, as many of its hours as can be as days."""
+    first, last = window.days()
+    if not whole or window.grain == DAY or first >= last:
+        return "grain = %s AND at >= %s AND at < %s", [window.grain, window.start, window.end]
+    hours = "grain = %s AND (at >= %s AND at < %s OR at >= %s AND at < %s)"
+    return (
+        f"(grain = %s AND at >= %s AND at < %s OR {hours})",
+        [DAY, first, last, HOUR, window.start, first, last, window.end],
+    )
 
 
 def splits(scope: Scope, table: str) -> tuple[str, ...]:

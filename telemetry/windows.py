@@ -66,6 +66,10 @@ class Window:
         """The stretch of the same length that ends where this begins: what it is compared with."""
         return replace(self, start=self.start - (self.end - self.start), end=self.start)
 
+    def days(self) -> tuple[datetime, datetime]:
+        """Where the whole days (UTC) in it begin and end; not earlier than it begins where there is none."""
+        return _floor(self.start + DAY_LONG - timedelta(microseconds=1), DAY_LONG), _floor(self.end, DAY_LONG)
+
     def points(self) -> list[datetime]:
         """The beginnings of its hours or days."""
         return [self.start + number * self.step for number in range((self.end - self.start) // self.step)]

@@ -1,12 +1,14 @@
 """The questions that dashboards, alerts and the API ask."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from console.tenants.scopes import system_scope
 from telemetry import query
-from telemetry.figures import FIGURES, SPLITS
+from telemetry.figures import FIGURES, RUNS, SPLITS
+from telemetry.models import RunRollup
 from telemetry.query import BadQuery, Scope, Window
 from tests.telemetry import rolled
 
@@ -85,6 +87,46 @@ def test_a_window_of_nonsense_is_refused(start, end, field):
     with pytest.raises(BadQuery) as caught:
         Window.of(start, end, NOW)
     assert caught.value.field == field
+
+
+def test_a_window_as_a_whole_is_the_sum_of_its_hours_read_by_the_day(world):
+    """Where nobody asks for its hours one by one, its whole days are read as days."""
+    tenant = world.northwind.tenant.id
+    window = Window.of(NOW - timedelta(hours=75), NOW, NOW)
+    for hours in range(0, 90, 5):
+        rolled.runs(
+            tenant, NOW - timedelta(hours=hours), "timeout" if hours % 3 else "completed", 1 + hours, machine=hours
+        )
+    with world.northwind.scope():
+        scope = Scope(tenant)
+        lines = query.series(scope, window, "ended", "stop_reason")
+        hourly = {line.key: sum(each or 0 for _, each in line.points) for line in lines if line.key}
+        assert {bar.key: bar.value for bar in query.breakdown(scope, window, "ended", "stop_reason")} == hourly
+        totals = query.totals(scope, window, NOW)
+        assert totals.ended == sum(hourly.values()) == sum(1 + hours for hours in range(0, 76, 5))
+        spread = sorted(float(hours) for hours in range(0, 76, 5) for _ in range(1 + hours))
+        assert totals.machine[1] == pytest.approx(spread[math.ceil(0.95 * len(spread)) - 1], rel=0.051)
+        assert query.percentile_series(scope, window, RUNS, "machine", 0.5, "stop_reason")
+    with system_scope("tests: hours"):
+        RunRollup.objects.filter(grain="h", at__gte=window.days()[0], at__lt=window.days()[1]).delete()
+    with world.northwind.scope():
+        assert query.totals(scope, window, NOW) == totals
+        assert query.series(scope, window, "ended")[0].points != [(at, 0) for at in window.points()]
+        assert sum(each or 0 for _, each in query.series(scope, window, "ended")[0].points) < totals.ended
+
+
+@pytest.mark.parametrize(
+    ("start", "hours", "days"),
+    [
+        (datetime(2026, 11, 20, 0, tzinfo=UTC), 24, (20, 21)),
+        (datetime(2026, 11, 19, 23, tzinfo=UTC), 26, (20, 21)),
+        (datetime(2026, 11, 19, 1, tzinfo=UTC), 46, None),
+        (datetime(2026, 11, 19, 1, tzinfo=UTC), 3, None),
+    ],
+)
+def test_the_whole_days_of_a_window(start, hours, days):
+    first, last = Window(start, start + timedelta(hours=hours), "h").days()
+    assert (first.day, last.day) == days if days else first >= last
 
 
 def test_what_is_split_by_parts_leaves_out_their_sum(world):
