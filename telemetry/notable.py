@@ -14,7 +14,7 @@ from console.tenants.models import Tenant
 from console.workflows.models import Workflow
 from console.workflows.reasons import ABOUT
 from telemetry import query
-from telemetry.panels import ABNORMAL, Board
+from telemetry.panels import ABNORMAL, VOTES, Board
 from telemetry.query import Scope, Window
 
 FEW = 5  # of fewer nothing is said
@@ -164,16 +164,16 @@ def _unpriced(board: Board) -> Iterator[Notable]:
 
 
 def _reviewers(board: Board) -> Iterator[Notable]:
-    """Who decided much without opening: said where there is enough to mean something."""
+    """Who voted much without opening: said where there is enough to mean something."""
     if board.scope.tenant is None or not board.names:
         return
-    decided = {bar.key: bar for bar in board.bars("decided", "reviewer")}
+    votes = {bar.key: bar for bar in board.bars("decided", "reviewer")}
     for bar in board.bars("unopened", "reviewer"):
-        whole = decided.get(bar.key)
+        whole = votes.get(bar.key)
         if whole and whole.value and (bar.value or 0) >= FEW and (bar.value or 0) * 4 >= whole.value:
             yield Notable(
-                f"{bar.label} decided {bar.value:,.0f} of {whole.value:,.0f} requests without opening them.",
-                "",
+                f"{bar.label} voted {whole.value:,.0f} times, {bar.value:,.0f} of them without opening the request.",
+                VOTES,
                 "/people/looking/" if board.links else "",
             )
             return

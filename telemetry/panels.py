@@ -24,6 +24,8 @@ GROUPS: dict[str, tuple[str, tuple[StopReason, ...]]] = {
 ABNORMAL = {str(reason) for reason, about in ABOUT.items() if about.abnormal}
 ALL = 500  # bars that are asked for at once: more than a page ever shows
 PERCENTS = ((50, False), (95, True), (99, True))
+# Of a person the rollups know the votes; telemetry/people.py goes by who decided. A reader compares the two.
+VOTES = "Every vote counts here, passing on too; “Do we still look?” counts each request once, for whoever decided it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,21 +282,21 @@ def waits(board: Board) -> Chart:
 
 
 def reviewers(board: Board) -> Chart:
-    """Who decides, and how much of it without having opened the request."""
-    decided, blind = board.bars("decided", "reviewer", most=10), board.by_key("unopened", "reviewer")
+    """Who votes, and how often without having opened the request."""
+    votes, blind = board.bars("decided", "reviewer", most=10), board.by_key("unopened", "reviewer")
     chart = Chart(
-        "reviewers", "Who decides, and who without opening", "across", "count", [bar.label for bar in decided],
+        "reviewers", "Who votes, and who without opening", "across", "count", [bar.label for bar in votes],
         [
-            Series("had opened it", [(bar.value or 0) - blind.get(bar.key, 0) for bar in decided], "good"),
-            Series("had not opened it", [blind.get(bar.key, 0) for bar in decided], "harm"),
+            Series("had opened it", [(bar.value or 0) - blind.get(bar.key, 0) for bar in votes], "good"),
+            Series("had not opened it", [blind.get(bar.key, 0) for bar in votes], "harm"),
         ],
-        first="reviewer", stacked=True, axis="requests that they voted on", empty="Nobody decided anything in this time.",
+        first="reviewer", stacked=True, axis="votes on requests", note=VOTES, empty="Nobody voted on anything in this time.",
     )  # fmt: skip
-    worst = max(decided, key=lambda bar: blind.get(bar.key, 0) / (bar.value or 1), default=None)
+    worst = max(votes, key=lambda bar: blind.get(bar.key, 0) / (bar.value or 1), default=None)
     if worst is not None and worst.value and blind.get(worst.key):
         chart.note = (
-            f"{worst.label} decided {blind[worst.key]:,.0f} of {worst.value:,.0f} without opening"
-            f" ({blind[worst.key] / worst.value:.0%}). This is to help the team, not to rank people."
+            f"{worst.label} voted {worst.value:,.0f} times, {blind[worst.key]:,.0f} of them without opening the request"
+            f" ({blind[worst.key] / worst.value:.0%}). {VOTES} This is to help the team, not to rank people."
         )
     return chart
 

@@ -15,11 +15,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from telemetry import address, notable
+from telemetry import address, notable, panels
 from telemetry.charts import Chart, Series
 from telemetry.panels import Board
 from telemetry.query import Scope, Window
-from tests.approvals.desk import Desk, make_desk
+from tests.approvals.desk import Desk, make_desk, refund
 from tests.telemetry import rolled
 from tests.world import World, make_user
 
@@ -118,7 +118,27 @@ def test_who_decides_without_opening(desk: Desk, world: World) -> None:
     rolled.decisions(tenant, NOW - timedelta(days=1), raj.user.id, 20, 9)
     page = html.unescape(page_of(world.northwind.operator.client))
     assert spec(page_of(world.northwind.operator.client), "reviewers")["series"][1]["values"] == [9.0]
-    assert "decided 9 of 20 requests without opening them." in page
+    assert "voted 20 times, 9 of them without opening the request." in page
+    assert (
+        page.count(panels.VOTES) == 2
+    )  # beside the sentence and under the chart: what is counted, and where it is not
+
+
+def test_the_two_pages_say_why_a_persons_numbers_differ(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = world.northwind
+    _, [request] = desk.waiting(refund(1250.0))
+    for who in (house.reviewer, house.reviewer2):
+        desk.decide(who, request, "approve")
+        rolled.decisions(house.tenant.id, NOW - timedelta(days=1), who.user.id, 1, 1)
+    drawn = spec(page_of(house.operator.client), "reviewers")
+    assert [sum(one["values"]) for one in drawn["series"]] == [0, 2]  # two votes
+    monkeypatch.setattr(timezone, "now", lambda: NOW + timedelta(hours=1))
+    looking = house.operator.client.get("/people/looking/").content.decode()
+    assert "1 of 1</a>" in looking and "2 of 2</a>" not in looking  # one decision
+    assert "each request once, for whoever decided it" in looking
+    assert "count every vote, passing on too" in " ".join(looking.split())
 
 
 def test_no_tenant_sees_anothers_figures_and_the_platform_sees_all_of_them(
@@ -204,7 +224,7 @@ def test_reviewers_do_not_see_what_each_of_them_did(desk: Desk, world: World) ->
     rolled.decisions(tenant, NOW - timedelta(days=1), raj.user.id, 20, 9)
     assert "data-reviewers" in page_of(world.northwind.admin.client)
     page = page_of(raj.client)
-    assert "data-reviewers" not in page and "without opening them" not in page
+    assert "data-reviewers" not in page and "without opening the request" not in page
     assert raj.client.get("/insights/?chart=reviewers").status_code == 404
     answer = raj.api.get("/api/v1/telemetry/series?figure=unopened&by=reviewer")
     assert answer.status_code == 403 and "admins and operators" in answer.json()["detail"]
