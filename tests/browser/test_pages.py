@@ -188,6 +188,18 @@ def test_the_workflow_says_what_it_may_do(desk: Desk, world: World, visit: Visit
     expect(page.get_by_text("2 people are asked, from finance")).to_be_visible()
 
 
+@pytest.mark.parametrize("path", ["/retention/", "/display/"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_what_is_said_below_save_keeps_a_distance(
+    desk: Desk, world: World, visit: Visit, width: int, path: str
+) -> None:
+    page = visit(world.northwind.admin, path, viewport={"width": width, "height": 900})
+    save, said = page.locator("main form .actions").last, page.locator("main form .actions + .help").last
+    above, below = save.bounding_box(), said.bounding_box()
+    assert above is not None and below is not None
+    assert 8 <= below["y"] - (above["y"] + above["height"]) <= 24
+
+
 def test_dark_and_light_are_remembered(desk: Desk, world: World, visit: Visit) -> None:
     page = visit(world.northwind.reviewer, "/queue/", color_scheme="light")
     page.get_by_text("Northwind").click()
