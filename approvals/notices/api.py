@@ -22,7 +22,8 @@ DeliveryState = Literal["", "pending", "delivered", "failed", "dead", "dropped"]
 
 class ChannelIn(Schema):
     """``address``: e-mail addresses, an Apprise URL, or a webhook's URL. Empty keeps the one there is. Empty filters let
-    everything through; ``include_title`` lets the titles of requests out, which agents wrote."""
+    everything through; ``include_title`` lets the titles of requests out, which agents wrote, as far as
+    everyone in the organisation may see them."""
 
     model_config = ConfigDict(extra="forbid")
 

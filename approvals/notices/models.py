@@ -112,7 +112,7 @@ class Delivery(models.Model):
     round = models.PositiveSmallIntegerField(default=0)  # failures since it was made, or was sent again by hand
     next_at = models.DateTimeField()
     answered = models.PositiveSmallIntegerField(null=True)  # the last HTTP status
-    sealed_body = models.BinaryField()  # {"subject", "text"} or {"json"}: as sent, the same at every attempt
+    sealed_body = models.BinaryField()  # {"subject", "text"} or {"json"}, the same at every attempt; see spreading.py
     sealed_tries = models.BinaryField(null=True)  # the last attempts: [{"at", "status", "said", "ms", "headers"}]
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

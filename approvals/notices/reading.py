@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db.models import Count, Max, Q
 
-from approvals.notices import sending
+from approvals.notices import sending, spreading
 from approvals.notices.models import Channel, ChannelKind, Delivery, DeliveryStatus
-from console.tenants import access, crypto
+from console.tenants import access, crypto, display
 from console.tenants.access import Actor
 
 _FILTERS = ("events", "groups", "workflows", "risks")
@@ -81,8 +81,8 @@ def delivery(row: Delivery) -> dict[str, Any]:
 
 
 def in_full(row: Delivery) -> dict[str, Any]:
-    """One delivery with what was sent and every answer that is kept, newest first."""
-    body = crypto.unseal_json(row.tenant_id, "notice", row.sealed_body)
+    """One delivery with what is sent and every answer that is kept, newest first."""
+    body = spreading.body_of(row, display.outside([row.tenant_id]).get(row.tenant_id))
     tries = sending.tries_of(row)
     return {
         **delivery(row),

@@ -32,7 +32,8 @@ from approvals.notices.answers import Answer
 from approvals.notices.models import Channel, ChannelKind, Delivery, DeliveryStatus, Subscription, Wants
 from approvals.notices.transports import Transports
 from console.audit import log
-from console.tenants import access, crypto
+from console.tenants import access, crypto, display
+from console.tenants.display import Display
 from console.tenants.models import Membership
 from console.tenants.scopes import system_scope
 
@@ -131,8 +132,8 @@ def claim(number: int, full: Sequence[str], now: datetime) -> list[Parcel]:
             ids = [row[0] for row in cursor.fetchall()]
         rows = Delivery.objects.select_related("channel", "tenant", "notice").filter(pk__in=ids)
         found = list(rows.order_by("created_at", "id"))
-        over = _over(found)
-        return [_parcel(delivery, now, over.get(delivery.pk, "")) for delivery in found]
+        over, shown = _over(found), display.outside({row.tenant_id for row in found}) if found else {}
+        return [_parcel(row, now, over.get(row.pk, ""), shown.get(row.tenant_id)) for row in found]
 
 
 def record(parcel: Parcel, answer: Answer, sent: dict[str, str], took: int, now: datetime, dice: float) -> bool:
@@ -202,14 +203,14 @@ def _over(rows: Sequence[Delivery]) -> dict[UUID, str]:
     return {row.pk: moot(row, states.get(row.notice.request_id)) for row in rows}
 
 
-def _parcel(row: Delivery, now: datetime, over: str) -> Parcel:
+def _parcel(row: Delivery, now: datetime, over: str, shown: Display | None) -> Parcel:
     """What a delivery needs on its way. One that cannot be opened is refused, not raised: others wait behind it."""
     about: dict[str, Any] = {
         "id": row.pk, "tenant_id": row.tenant_id, "attempt": row.attempts, "lane": row.lane,
         "message_id": row.message_id, "kind": ChannelKind.EMAIL, "over": over,
     }  # fmt: skip
     try:
-        body = crypto.unseal_json(row.tenant_id, "notice", row.sealed_body)
+        body = spreading.body_of(row, shown)
         more = _to_channel(row.channel, now) if row.channel is not None else _to_member(row)
         if about["lane"] == spreading.MAIL and not settings.EMAIL_SET_UP:
             more["refusal"] = "E-mail is not set up any more."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,8 @@ from approvals import models
 from approvals.notices import audience, events, words
 from approvals.notices.models import Channel, ChannelKind, Delivery, Notice, Subscription, Wants
 from console.runs.models import Run
-from console.tenants import crypto, groups
+from console.tenants import crypto, display, groups
+from console.tenants.display import Display
 from console.tenants.models import Membership, User
 from console.tenants.scopes import system_scope
 
@@ -49,6 +51,9 @@ def deliveries_of(notice: Notice, now: datetime) -> list[Delivery]:
     if not channels and not people:
         return []
     title, rule = _named(notice)
+    shown = display.outside([notice.tenant_id]).get(notice.tenant_id)
+    if title and shown is not None:  # whoever reads a channel has no role here, so they see what everybody may
+        title = shown.title(title) if shown.shown else ""
     made = [
         delivery(notice, now, title if channel.include_title else "", rule, channel=channel)
         for channel in channels
@@ -60,15 +65,15 @@ def deliveries_of(notice: Notice, now: datetime) -> list[Delivery]:
 def delivery(
     notice: Notice, now: datetime, title: str, rule: str, *, channel: Channel | None = None, user: User | None = None
 ) -> Delivery:
-    """One delivery, with the body that every attempt will send."""
+    """One delivery, with the body that every attempt will send; and ``bare``, what is sent without the title, should the
+    organisation come to hide it before the last of them."""
     group = str(notice.facts.get("group") or "")
     nobody = notice.event in events.WAITING and bool(groups.empty(notice.tenant_id, [group] if group else []))
     about = words.About(notice.event, notice.created_at, notice.facts, title, rule, nobody)
-    if channel is not None and channel.kind == ChannelKind.WEBHOOK:
-        body: dict[str, Any] = {"json": words.body(about)}
-    else:
-        subject, text = words.letter(about)
-        body = {"subject": subject, "text": text}
+    webhook = channel is not None and channel.kind == ChannelKind.WEBHOOK
+    body: dict[str, Any] = _body(about, webhook)
+    if title:
+        body |= {"title": title, "bare": _body(replace(about, title=""), webhook)}
     return Delivery(
         tenant_id=notice.tenant_id,
         notice=notice,
@@ -79,6 +84,20 @@ def delivery(
         created_at=now,
         sealed_body=crypto.seal_json(notice.tenant_id, "notice", body),
     )
+
+
+def body_of(row: Delivery, shown: Display | None) -> dict[str, str]:
+    """What is to be sent now, where the organisation shows to the outside (None: everything) what it does."""
+    body: dict[str, Any] = crypto.unseal_json(row.tenant_id, "notice", row.sealed_body)
+    title, bare = body.pop("title", ""), body.pop("bare", body)
+    return body if shown is None or shown.title(title) == title else bare
+
+
+def _body(about: words.About, webhook: bool) -> dict[str, str]:
+    if webhook:
+        return {"json": words.body(about)}
+    subject, text = words.letter(about)
+    return {"subject": subject, "text": text}
 
 
 def wants(channel: Channel, notice: Notice) -> bool:

@@ -13,8 +13,10 @@ can answer for what they were not shown; see approvals/showing.py.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from console.tenants import access
 from console.tenants.access import Actor
@@ -79,6 +81,13 @@ def to_programs(setting: dict[str, Json] | None) -> Display:
     """What another program is told under a setting: it has no role, so no more than everyone may see."""
     shown = setting is None or setting["shown_to"] == EVERYONE
     return Display(shown, Masker(setting["masks"], setting["patterns"]) if setting else Masker())
+
+
+def outside(tenants: Collection[UUID]) -> dict[UUID, Display]:
+    """What programs and places outside are told of each tenant's contents, of those that have a setting. One query; call
+    inside a scope of theirs."""
+    rows = TenantDisplay.objects.filter(tenant__in=tenants).values("tenant_id", "shown_to", "masks", "patterns")
+    return {row["tenant_id"]: to_programs(row) for row in rows}
 
 
 def kept(actor: Actor) -> dict[str, Json] | None:

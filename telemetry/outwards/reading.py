@@ -19,7 +19,6 @@ from console.runs import record
 from console.runs.models import RunStatus
 from console.tenants import display
 from console.tenants.display import Display
-from console.tenants.models import TenantDisplay
 from telemetry.outwards.trees import Attributes, Facts, Provider, Request
 
 CONTENT_LIMIT = 16_000  # characters of an attribute with content
@@ -138,8 +137,7 @@ def _provider(name: str, base_url: str) -> Provider:
 
 
 def _display(tenant_id: UUID) -> Display:
-    rows = TenantDisplay.objects.filter(tenant=tenant_id)
-    return display.to_programs(rows.values("shown_to", "masks", "patterns").first())
+    return display.outside([tenant_id]).get(tenant_id) or display.to_programs(None)
 
 
 def _contents(steps: list[Step], shown: Display) -> dict[tuple[str, int], Attributes]:
