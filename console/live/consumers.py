@@ -177,15 +177,23 @@ class FeedConsumer(AsyncConsumer):
 class ShownConsumer(FeedConsumer):
     """A feed with contents of runs: what the organisation hides from the listener is held back."""
 
+    head = 0
+
+    async def open(self, actor: Actor, query: dict[str, str], after_text: str) -> int:
+        if after_text and self.decides(actor) and not display.made(actor, self.now).plain:
+            self.head = await self.hub.head(self.name, str(actor.tenant.id))
+        return await super().open(actor, query, after_text)
+
     def _send_of(self, actor: Actor) -> Send:
         self.then, kept = self.now, self.now
         send = super()._send_of(actor)
-        if display.made(actor, kept).plain or self.whole(actor):
+        if display.made(actor, kept).plain:
             return send
-        return Seen(send, str(self.scope["url_route"]["kwargs"].get("run_id", "")), lambda: display.made(actor, kept))
+        run = str(self.scope["url_route"]["kwargs"].get("run_id", ""))
+        return Seen(send, run, lambda: display.made(actor, kept), self.head if self.decides(actor) else None)
 
-    def whole(self, actor: Actor) -> bool:
-        """Whether the setting does not hold for this listener here."""
+    def decides(self, actor: Actor) -> bool:
+        """Whether the setting does not hold here for what this listener is to decide."""
         return False
 
     def changed(self, actor: Actor) -> bool:
@@ -202,7 +210,7 @@ class QueueConsumer(ShownConsumer):
         self.now = display.kept(actor)
         return f"queue:{actor.tenant.id}"
 
-    def whole(self, actor: Actor) -> bool:
+    def decides(self, actor: Actor) -> bool:
         return actor.role == Role.REVIEWER
 
 
@@ -239,8 +247,9 @@ class FirehoseConsumer(FeedConsumer):
     async def open(self, actor: Actor, query: dict[str, str], after_text: str) -> int:
         await self.base_send({"type": "websocket.accept"})
         self.then = self.now
-        # Its frames are shared, so a title that would have to be looked through for this listener is left out.
-        self.filters = replace(self.filters, untitled=not display.made(actor, self.now).plain)
+        shown = display.made(actor, self.now)
+        blots = json.dumps(self.now, sort_keys=True) if shown.shown and not shown.plain else ""
+        self.filters = replace(self.filters, untitled=not shown.shown, blots=blots)
         self.socket = Socket(self.scope["sayso.send"], as_json=True)
         return int(after_text) if after_text else self.NEW
 

@@ -80,6 +80,7 @@ class Filters:
     status: str = ""
     text: str = ""
     untitled: bool = False  # runs' titles are not for this listener, so they are not looked in either
+    blots: str = ""  # the setting, as JSON, by which something is blotted out of titles
 
     @classmethod
     def of(cls, given: Mapping[str, str], reasons: tuple[str, ...] = ()) -> Filters:

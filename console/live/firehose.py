@@ -18,7 +18,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -40,6 +40,7 @@ ASKED = 500  # runs looked up at once
 RUN = "run:"
 
 Lookup = Callable[[list[str]], Awaitable[Mapping[str, RunFacts]]]
+Blot = Callable[[str, list[str]], Awaitable[Mapping[str, str]]]
 
 
 @dataclass(eq=False, slots=True)
@@ -67,14 +68,17 @@ class Firehose:
 
     Args:
         lookup: says of which tenant and workflow runs are; unknown ones are left out. Its failure skips their events.
+        blot: says how titles are shown under a setting (Filters.blots).
         now: the steady clock, seconds.
     """
 
-    def __init__(self, lookup: Lookup, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lookup: Lookup, blot: Blot, now: Callable[[], float] = time.monotonic) -> None:
         self.epoch = uuid4().hex[:12]
         self._lookup = lookup
+        self._blot = blot
         self._now = now
         self._runs: OrderedDict[str, RunFacts] = OrderedDict()
+        self._blotted: OrderedDict[tuple[str, str], str] = OrderedDict()  # by setting and title
         self._pending: list[Event] = []
         self._streams: dict[str, Stream] = {}
 
@@ -110,6 +114,7 @@ class Firehose:
         """Begin to watch: first where the numbers stand; then, of what came ``after``, what is still kept."""
         stream = self._streams.setdefault(watcher.tenant, Stream())
         stream.watchers.add(watcher)
+        await self._look_through(watcher.filters.blots, (each.title for each in stream.ring))
         known = after is not None and epoch == self.epoch and after <= stream.last
         start = after if known and after is not None else stream.last
         said = {"epoch": self.epoch, "frames_a_second": round(1 / EVERY), "events_a_frame": MOST}
@@ -149,15 +154,19 @@ class Firehose:
                 del self._streams[tenant]
         if events and self._streams:
             await self._learn({event.topic[len(RUN) :] for event in events})
+        for tenant, stream in list(self._streams.items()):
+            titles = {run.title for run in map(self._run_of, events) if run is not None and run.tenant == tenant}
+            for blots in {watcher.filters.blots for watcher in stream.watchers}:
+                await self._look_through(blots, titles)
         fresh: dict[str, list[Facts]] = {}
         for event in events:
-            run = self._runs.get(event.topic[len(RUN) :])
-            stream = self._streams.get(run.tenant) if run is not None else None
-            if run is None or stream is None:
+            run = self._run_of(event)
+            found = self._streams.get(run.tenant) if run is not None else None
+            if run is None or found is None:
                 continue
-            stream.last += 1
-            made = facts_of(event, run, stream.last)
-            stream.ring.append(made)
+            found.last += 1
+            made = facts_of(event, run, found.last)
+            found.ring.append(made)
             fresh.setdefault(run.tenant, []).append(made)
         for tenant, each in list(self._streams.items()):
             if tenant in fresh or each.unsaid:
@@ -172,6 +181,25 @@ class Firehose:
                 self._runs[name] = facts
         while len(self._runs) > KNOWN:
             self._runs.popitem(last=False)
+
+    def _run_of(self, event: Event) -> RunFacts | None:
+        return self._runs.get(event.topic[len(RUN) :])
+
+    async def _look_through(self, blots: str, titles: Iterable[str]) -> None:
+        """Know how these titles are shown under a setting, before a frame is made, which takes no time for it."""
+        unknown = [title for title in dict.fromkeys(titles) if blots and (blots, title) not in self._blotted]
+        if unknown:
+            try:
+                found = await self._blot(blots, unknown)
+            except Exception:  # everybody else's events go on
+                log.exception("titles could not be looked through; they are hidden")
+                return
+            self._blotted.update({(blots, title): said for title, said in found.items()})
+        while len(self._blotted) > KNOWN:
+            self._blotted.popitem(last=False)
+
+    def _title(self, filters: Filters, title: str) -> str:
+        return UNTITLED if filters.untitled else self._blotted.get((filters.blots, title), UNTITLED)
 
     async def _send(self, stream: Stream, events: list[Facts]) -> None:
         frames: dict[Filters, tuple[dict[str, Any], bytes]] = {}
@@ -193,6 +221,8 @@ class Firehose:
 
     def _frame(self, events: list[Facts], filters: Filters, first: int, last: int, most: int = MOST) -> dict[str, Any]:
         """The frame of these events. They are numbered from ``first``: what a reader has not had before it was skipped."""
+        if filters.untitled or filters.blots:
+            events = [replace(each, title=self._title(filters, each.title)) for each in events]
         matched = [each for each in events if filters.let(each)]
         shown = _pick(matched, most)
         left_out: dict[str, int] = {}
@@ -206,7 +236,7 @@ class Firehose:
             "seen": len(events),
             "matched": len(matched),
             "left_out": left_out,
-            "events": [each.told() | ({"title": UNTITLED} if filters.untitled else {}) for each in shown],
+            "events": [each.told() for each in shown],
         }
         return _text("events", last, data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,15 +60,24 @@ class Stage:
     def __init__(self) -> None:
         self.clock = Clock()
         self.asked: list[list[str]] = []
-        self.hose = Firehose(self.lookup, self.clock)
+        self.hose = Firehose(self.lookup, self.blot, self.clock)
 
     async def lookup(self, ids: list[str]) -> dict[str, RunFacts]:
         self.asked.append(sorted(ids))
         return {each: RUNS[each] for each in ids if each in RUNS}
 
-    async def watch(self, tenant: str = "north", after: int | None = None, epoch: str = "", **filters: str) -> Any:
+    async def blot(self, setting: str, titles: list[str]) -> dict[str, str]:
+        if setting == "broken":
+            raise RuntimeError
+        return {title: title.replace(setting, "[gone]") for title in titles}
+
+    async def watch(
+        self, tenant: str = "north", after: int | None = None, epoch: str = "", untitled: bool = False, blots: str = "",
+        **filters: str,
+    ) -> Any:  # fmt: skip
         peer = Peer()
         watcher = Watcher(Socket(peer.send, as_json=True), tenant, Filters.of(filters, ("timeout",)))
+        watcher.filters = replace(watcher.filters, untitled=untitled, blots=blots)
         await self.hose.join(watcher, after, epoch)
         return peer, watcher
 
@@ -97,6 +107,25 @@ def test_an_event_is_told_in_facts_and_without_its_contents() -> None:
         assert (three["status"], three["reason"]) == ("failed", "timeout")
         assert "secret" not in json.dumps(peer.frames)
         assert [each["seq"] for each in peer.events] == [1, 2, 3] and peer.frames[-1]["seq"] == 3
+
+    staged(play)
+
+
+def test_titles_are_shown_as_their_listener_may_see_them() -> None:
+    async def play(stage: Stage) -> None:
+        plain, _ = await stage.watch()
+        masked, _ = await stage.watch(blots="order 7")
+        hidden, _ = await stage.watch(untitled=True)
+        broken, _ = await stage.watch(blots="broken")
+        found, _ = await stage.watch(blots="order 7", text="refund")
+        guessed, _ = await stage.watch(blots="order 7", text="order 7")
+        await stage.happen(step("a"), step("z"))
+        told = [[each["title"] for each in peer.events] for peer in (plain, masked, hidden, broken, found, guessed)]
+        assert told == [
+            ["Refund order 7"], ["Refund [gone]"], ["Title hidden"], ["Title hidden"], ["Refund [gone]"], [],
+        ]  # fmt: skip
+        late, _ = await stage.watch(after=0, epoch=stage.hose.epoch, blots="Refund")
+        assert [each["title"] for each in late.events] == ["[gone] order 7"]
 
     staged(play)
 

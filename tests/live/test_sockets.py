@@ -14,7 +14,7 @@ from console.live.consumers import FeedConsumer
 from console.live.rounds import Rounds
 from console.runs import feed
 from console.runs.models import Run, RunStatus
-from console.tenants import actions, crypto
+from console.tenants import actions, crypto, display_actions
 from console.workflows.models import Revision, Workflow
 from tests.serving import serving
 
@@ -77,6 +77,42 @@ def test_who_comes_back_is_sent_what_they_missed(world, server):
         assert [told(socket)["data"]["n"] for _ in range(3)] == [3, 4, 5]
         say(world.northwind, topic, n=6)
         assert told(socket)["seq"] == 6
+
+
+def test_a_reviewer_hears_what_waits_and_no_title_of_what_is_over(world, server):
+    house, topic = world.northwind, feed.queue_topic(world.northwind.tenant.id)
+
+    def ask(status, title) -> None:
+        with house.scope():
+            feed.publish(house.tenant.id, topic, "request", {"status": status, "title": title, "run_title": title})
+
+    with house.scope():
+        display_actions.put(house.admin.actor, "admins", [], [])
+    with (
+        listen(server, "/ws/queue/?format=json", house.reviewer.token) as socket,
+        listen(server, "/ws/queue/?format=json", house.operator.token) as other,
+        listen(server, "/ws/queue/?format=json", house.admin.token) as all_of_it,
+    ):
+        assert {told(each)["kind"] for each in (socket, other, all_of_it)} == {"hello"}
+        ask("pending", "Waits")
+        ask("decided", "Over")
+        heard = [[told(each)["data"]["title"] for _ in "12"] for each in (socket, other, all_of_it)]
+        assert heard == [["Waits", None], [None, None], ["Waits", "Over"]]
+    with listen(server, "/ws/queue/?format=json&after=0", house.reviewer.token) as socket:
+        assert [told(socket)["data"]["title"] for _ in "12"] == [None, None]  # what waited then may be over now
+        ask("pending", "Waits too")
+        assert told(socket)["data"]["title"] == "Waits too"
+
+
+def test_masked_titles_are_heard_of_all_runs(world, server):
+    run = a_run(world.northwind)
+    with world.northwind.scope():
+        Run.objects.filter(pk=run.pk).update(title="Write to me@x.example")
+        display_actions.put(world.northwind.admin.actor, "everyone", ["email"], [])
+    with listen(server, "/ws/feed/", world.northwind.reviewer.token) as socket:
+        told(socket)
+        a_step(world.northwind, run, name="lookup")
+        assert told(socket)["data"]["events"][0]["title"] == "Write to [e-mail address hidden]"
 
 
 def test_a_page_is_sent_html_that_says_how_far_it_is(world, server):
