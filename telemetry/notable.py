@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from console.templatetags.sayso import usd
 from console.tenants.models import Tenant
 from console.workflows.models import Workflow
 from console.workflows.reasons import ABOUT
@@ -94,7 +95,7 @@ def _cost(board: Board, by: str) -> Iterator[Notable]:
     top, spent = now[0], now[0].value or 0.0
     was = before.get(top.key, 0.0)
     total = sum(bar.value or 0.0 for bar in now)
-    says = f"{top.label or 'None'} cost most: ${spent:,.2f} of ${total:,.2f}"
+    says = f"{top.label or 'None'} cost most: {usd(spent)} of {usd(total)}"
     because = ""
     if was:
         says += f", {(spent - was) / was:+,.0%} on the time before.".replace("-", "−")
@@ -105,7 +106,7 @@ def _cost(board: Board, by: str) -> Iterator[Notable]:
             if abs(many - few) * once >= abs(each - once) * many:
                 because = f"Because of {'more' if many > few else 'fewer'} model calls: {many:,.0f}, {few:,.0f} before."
             else:
-                because = f"Because calls were {'dearer' if each > once else 'cheaper'}: ${each:,.4f} each, ${once:,.4f} before."
+                because = f"Because calls were {'dearer' if each > once else 'cheaper'}: {usd(each)} each, {usd(once)} before."
             because += _driver(board, by, top.key)
     else:
         # There is nothing to compare it with: what it is new beside, and what it is made of, is the reason.
@@ -121,7 +122,7 @@ def _new(board: Board, by: str, key: str, many: float, spent: float) -> str:
     scope = _inside(board, by, key)
     bars = query.breakdown(scope, board.window, "cost", "model", most=50) if scope is not None else []
     if bars and (bars[0].value or 0.0) * 2 > spent:
-        first += f" Most of it is {bars[0].label}: ${bars[0].value or 0:,.2f}."
+        first += f" Most of it is {bars[0].label}: {usd(bars[0].value)}."
     return first.strip()
 
 
@@ -148,7 +149,7 @@ def _driver(board: Board, by: str, key: str) -> str:
     moved = max(now, key=lambda bar: abs((bar.value or 0.0) - before.get(bar.key, 0.0)), default=None)
     if moved is None or moved.rest:
         return ""
-    return f" Most of it is {moved.label}: ${moved.value or 0:,.2f}, ${before.get(moved.key, 0.0):,.2f} before."
+    return f" Most of it is {moved.label}: {usd(moved.value or 0)}, {usd(before.get(moved.key, 0))} before."
 
 
 def _unpriced(board: Board) -> Iterator[Notable]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from console.templatetags.sayso import usd
 from console.workflows.reasons import ABOUT, StopReason
 from telemetry import query
 from telemetry.charts import Chart, Series
@@ -258,7 +259,7 @@ def requests(board: Board) -> Chart:
     }
     lost = found.rejected_cost + found.expired_cost
     chart.note = f"{found.raised:,} raised, {found.opened:,} opened, {found.pending:,} wait now." + (
-        f" ${lost:,.2f} bought work that people then rejected, or that nobody answered." if lost else ""
+        f" {usd(lost)} bought work that people then rejected, or that nobody answered." if lost else ""
     )
     return chart
 

@@ -97,6 +97,17 @@ def test_what_cost_most_and_because_of_what(desk: Desk, world: World) -> None:
     assert "4 calls unpriced" in page
 
 
+def test_a_little_money_is_not_told_as_none(desk: Desk, world: World) -> None:
+    tenant, flow = world.northwind.tenant.id, desk.workflow.id
+    rolled.calls(tenant, NOW - timedelta(days=3), "gpt-4o", 100, 600, workflow=flow)
+    rolled.calls(tenant, NOW - timedelta(days=40), "gpt-4o", 100, 44, workflow=flow)
+    with world.northwind.scope():
+        (said,) = notable.of(Board(Scope(tenant), Window.last(timedelta(days=30), NOW), NOW), "workflow")
+    assert said.says.endswith("cost most: $0.0600 of $0.0600, +1,264% on the time before.")
+    assert said.because.startswith("Because calls were dearer: $0.0006 each, $0.000044 before.")
+    assert said.because.endswith("gpt-4o: $0.0600, $0.0044 before.")
+
+
 def test_what_is_new_is_said_to_be_and_what_most_of_it_is(desk: Desk, world: World, petra: Client) -> None:
     tenant, other, flow = world.northwind.tenant.id, world.fabrikam.tenant.id, desk.workflow.id
     rolled.calls(tenant, NOW - timedelta(days=3), "gpt-4o", 100, 20_000, workflow=flow)
@@ -151,7 +162,7 @@ def test_no_tenant_sees_anothers_figures_and_the_platform_sees_all_of_them(
     assert 'href="/platform/insights/"' in page_of(petra, path="/platform/")
     page = page_of(petra, path="/platform/insights/")
     assert [one["name"] for one in spec(page, "cost")["series"]] == ["Northwind", "Fabrikam"]
-    assert "Northwind cost most: $0.50 of $0.70" in html.unescape(page)
+    assert "Northwind cost most: $0.5000 of $0.7000" in html.unescape(page)
     assert "/runs/?" not in page
     assert world.northwind.admin.client.get("/platform/insights/").status_code == 404
 
