@@ -37,6 +37,7 @@ from console.runs import topics
 from console.runs.api import router as runs
 from console.runs.forks_api import router as forks
 from console.runs.prices_api import router as prices
+from console.runs.retries_api import router as retries
 from console.runs.smoke_api import router as smoke_tests
 from console.tenants import actions as tenant_actions
 from console.tenants.absences_api import router as absences
@@ -154,6 +155,7 @@ api = Api(
     parser=StrictParser(),
 )
 for each in (
+    retries,  # before runs/{run_id}
     runs,
     forks,
     approvals,

@@ -45,6 +45,7 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "runs/{run}/steps", ALL, None),
     ("post", "runs/{run}/cancel", {"operator", "admin"}, None),
     ("post", "runs/{ended}/retry", {"operator", "admin"}, None),
+    ("post", "runs/retries", {"operator", "admin"}, {"stop_reason": "model_error"}),
     ("get", "runs/{ended}/fork?from_step=1", ALL, None),
     ("post", "runs/{ended}/fork", {"operator", "admin"}, {"from_step": 1}),
     ("post", "topics/{type}/events", {"operator", "admin"}, {"id": "e-1", "source": "s", "data": "x"}),
@@ -152,7 +153,7 @@ CALLS: list[tuple[str, str, set[str], Any]] = [
     ("get", "telemetry/retention", ALL, None),
     ("put", "telemetry/retention", {"admin"}, {"hours": 100, "days": 400}),
 ]
-NOBODYS = "topics|versions|approvals/decisions|telemetry|alerts/(rules|silences)$"
+NOBODYS = "topics|versions|runs/retries|approvals/decisions|telemetry|alerts/(rules|silences)$"
 # What only reads leaves all as it was, so that one place will do for all of it; only waivers need one of their own.
 READS = [call for call in CALLS if call[0] == "get" and "waiver" not in call[1]]
 NAMED = [pytest.param(*call, id=f"{call[0]} {call[1]}") for call in CALLS if call not in READS]
