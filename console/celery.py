@@ -10,7 +10,7 @@ import os
 
 from celery import Celery
 
-from console import broker, tracing
+from console import broker, hops, tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 os.environ.setdefault("SAYSO_DB_POOL", "6")  # of the ten connections a worker process may hold; the writer has its own
@@ -51,6 +51,7 @@ app.conf.beat_schedule = {
 }
 
 if tracing.exported():
+    hops.connect()
     app.conf.beat_schedule["tell"] = {
         "task": "console.worker.tell",
         "schedule": 2.0,

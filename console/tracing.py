@@ -142,12 +142,16 @@ def headers(*what: object) -> dict[str, str]:
     run = RUN.get()
     if run is None or (run.asked is None and not exported()):
         return {}
-    place = run.at(*what)
+    return carried(run.at(*what))
+
+
+def carried(place: Trace) -> dict[str, str]:
+    """A place as the headers that name it."""
     return {"traceparent": place.parent, **({"tracestate": place.state} if place.state else {})}
 
 
 def message() -> dict[str, str]:
     """The same for a message to a worker, with the id to correlate by."""
     here, request = HERE.get(), REQUEST.get()
-    told = {"traceparent": here.parent} if here is not None else {}
+    told = carried(here) if here is not None else {}
     return {**told, **({"request_id": request} if request else {})}

@@ -5,7 +5,7 @@ Read it in this order:
 ``trees``       what a run's journal comes to as a tree of spans; plain data, standard library alone
 ``reading``     which runs have something to tell, and their facts, from Postgres
 ``sending``     one round: claim, read, send, and keep how far it came
-``otlp``        OpenTelemetry's SDK: our spans as its own, its exporters, instruments, and the spans of HTTP requests
+``otlp``        OpenTelemetry's SDK: our spans as its own, its exporters, instruments, and the spans of HTTP requests and messages
 ``gauges``      what Postgres and Valkey say about the installation at this moment
 ``exposition``  the same as Prometheus reads it, and who may read it
 

@@ -97,7 +97,7 @@ def _nanoseconds(at: datetime) -> int:
     return int(at.timestamp()) * 1_000_000_000 + at.microsecond * 1000
 
 
-# HTTP requests: the one kind of span that no journal has. They are told as they end, behind a bounded queue.
+# HTTP requests and messages to workers: spans that no journal has. They are told as they end, behind a bounded queue.
 
 
 def samples(trace_id: str) -> bool:
@@ -112,26 +112,36 @@ def _provider() -> TracerProvider:
 
 
 @once
-def _tracer() -> Any:
+def _telling() -> TracerProvider:
     provider = _provider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=PATIENCE)))
-    return provider.get_tracer("sayso.web", "1", schema_url=SCHEMA)
+    return provider
+
+
+def _begin(scope: str, name: str, came: tracing.Trace | None, kind: SpanKind, told: dict[str, Any]) -> Any:
+    """A span that begins now, under the place that it came from."""
+    context = None
+    if came is not None:
+        far = _context(came.trace_id, came.span_id, came.state, remote=True, flags=came.flags)
+        context = set_span_in_context(NonRecordingSpan(far))
+    tracer = _telling().get_tracer(scope, "1", schema_url=SCHEMA)
+    return tracer.start_span(name, context=context, kind=kind, attributes=told)
+
+
+def _place(span: Any) -> tracing.Trace:
+    own = span.get_span_context()
+    return tracing.Trace(
+        f"{own.trace_id:032x}", f"{own.span_id:016x}", int(own.trace_flags) & 1, own.trace_state.to_header()
+    )
 
 
 class Served:
     """The span of one HTTP request. ``place`` is where what it starts belongs."""
 
     def __init__(self, method: str, path: str, came: tracing.Trace | None) -> None:
-        context = None
-        if came is not None:
-            far = _context(came.trace_id, came.span_id, came.state, remote=True, flags=came.flags)
-            context = set_span_in_context(NonRecordingSpan(far))
         told = {"http.request.method": method, "url.path": path[:200]}
-        self._span = _tracer().start_span(method, context=context, kind=SpanKind.SERVER, attributes=told)
-        own = self._span.get_span_context()
-        self.place = tracing.Trace(
-            f"{own.trace_id:032x}", f"{own.span_id:016x}", int(own.trace_flags) & 1, own.trace_state.to_header()
-        )
+        self._span = _begin("sayso.web", method, came, SpanKind.SERVER, told)
+        self.place = _place(self._span)
 
     def end(self, method: str, route: str, status: int, request_id: str, tenant: str) -> None:
         """Tell it."""
@@ -146,6 +156,30 @@ class Served:
                 told["error.type"] = str(status)
                 self._span.set_status(Status(StatusCode.ERROR))
             self._span.set_attributes(told)
+        self._span.end()
+
+
+class Hop:
+    """The span of one message on its way: ``operation`` is send or process. ``place`` is where what comes of it belongs."""
+
+    def __init__(self, operation: str, queue: str, came: tracing.Trace, message_id: str, run_id: str) -> None:
+        told = {
+            "messaging.system": "redis",
+            "messaging.operation.name": operation,
+            "messaging.operation.type": operation,
+            "messaging.destination.name": queue,
+            "messaging.message.id": message_id,
+            "sayso.run.id": run_id,
+        }
+        kind = SpanKind.PRODUCER if operation == "send" else SpanKind.CONSUMER
+        self._span = _begin("sayso.queue", f"{operation} {queue}", came, kind, told)
+        self.place = _place(self._span)
+
+    def end(self, error: str = "") -> None:
+        """Tell it; ``error`` is the conventions' error.type."""
+        if error:
+            self._span.set_attribute("error.type", error)
+            self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
 
