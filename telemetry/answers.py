@@ -1,9 +1,11 @@
-"""What telemetry.query answers with: plain values, in the units of the figures."""
+"""What telemetry.query answers with: plain values, in the units of the figures. The API's schemas are made from these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+
+Three = tuple[float | None, float | None, float | None]  # p50, p95, p99
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class Totals:
     well_share: float | None  # of those that ended: not for a reason that somebody should look at
     retries: int
     forks: int
-    machine: tuple[float | None, float | None, float | None]  # p50, p95, p99 of the runs that ended
-    human: tuple[float | None, float | None, float | None]  # of the runs that waited for people, and ended
+    machine: Three  # p50, p95, p99 of the runs that ended
+    human: Three  # of the runs that waited for people, and ended
     queue_p95: float | None
     wait_p95: float | None  # of requests: decided, expired, and those that still wait with their age
     pending: int  # requests that wait now
@@ -71,9 +73,9 @@ class Approvals:
     moot: int
     unopened: int
     verdicts: list[tuple[str, int]]  # most frequent first; "standing" is an approval in advance
-    to_open: tuple[float | None, float | None, float | None]
-    to_decide: tuple[float | None, float | None, float | None]
-    wait: tuple[float | None, float | None, float | None]
+    to_open: Three
+    to_decide: Three
+    wait: Three
     pending: int
     rejected_cost: float  # of the runs that ended as rejected
     expired_cost: float
@@ -91,7 +93,7 @@ class Revision:
     failed: int
     cost_each: float | None
     tokens_each: float | None
-    machine: tuple[float | None, float | None, float | None]
+    machine: Three
     human_p95: float | None
     unpriced: int
 

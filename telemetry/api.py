@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router, Schema
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, create_model
 
 from console.tenants.access import actor_of
 from telemetry import asking, query, retention
-from telemetry.answers import Approvals, Totals
+from telemetry.answers import Approvals, Three, Totals
 from telemetry.people import SEE_NAMES
 from telemetry.windows import Window
 
@@ -60,55 +60,21 @@ class WindowOut(Schema):
     grain: str
 
 
-class TotalsOut(Schema):
+def _like(answer: type, **others: Any) -> Any:
+    """A schema with the fields of one of telemetry.answers, in their order; ``others`` are told in another form."""
+    hints = {**get_type_hints(answer), **others}
+    told: dict[str, Any] = {
+        each.name: (Percentiles if hints[each.name] == Three else hints[each.name], ...) for each in fields(answer)
+    }
+    return create_model(answer.__name__, __base__=Schema, **told)
+
+
+class TotalsOut(_like(Totals)):  # type: ignore[misc]
     """Times in seconds, costs in US dollars; null: there is nothing to say it of."""
 
-    runs: int
-    ended: int
-    completed: int
-    failed: int
-    cancelled: int
-    abnormal: int
-    well_share: float | None
-    retries: int
-    forks: int
-    machine: Percentiles
-    human: Percentiles
-    queue_p95: float | None
-    wait_p95: float | None
-    pending: int
-    calls: int
-    tool_calls: int
-    failed_calls: int
-    tries_again: int
-    fallbacks: int
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    cost: float
-    lost_cost: float
-    unpriced: int
-    odd: int
 
-
-class ApprovalsOut(Schema):
+class ApprovalsOut(_like(Approvals, verdicts=dict[str, int])):  # type: ignore[misc]
     """Requests raised, opened, decided, expired, escalated and moot; waits count those that still wait."""
-
-    raised: int
-    opened: int
-    decided: int
-    expired: int
-    escalated: int
-    moot: int
-    unopened: int
-    verdicts: dict[str, int]
-    to_open: Percentiles
-    to_decide: Percentiles
-    wait: Percentiles
-    pending: int
-    rejected_cost: float
-    expired_cost: float
 
 
 class SummaryOut(Schema):
@@ -182,9 +148,9 @@ def summary(request: HttpRequest, asked: Annotated[Asked, Query()]) -> Any:
     approvals = query.approvals(_unreasoned(scope), window, now)
     return {
         "window": _window(window),
-        "totals": _totals(query.totals(scope, window, now)),
-        "before": _totals(query.totals(scope, window.before(), now)),
-        "approvals": _approvals(approvals),
+        "totals": asdict(query.totals(scope, window, now)),
+        "before": asdict(query.totals(scope, window.before(), now)),
+        "approvals": {**asdict(approvals), "verdicts": dict(approvals.verdicts)},
         "queue": asdict(query.queue_now(scope)),
     }
 
@@ -240,11 +206,3 @@ def _unreasoned(scope: query.Scope) -> query.Scope:
 
 def _window(window: Window) -> dict[str, Any]:
     return {"from": window.start, "to": window.end, "grain": {"h": "hour", "d": "day"}[window.grain]}
-
-
-def _totals(found: Totals) -> dict[str, Any]:
-    return asdict(found)
-
-
-def _approvals(found: Approvals) -> dict[str, Any]:
-    return {**asdict(found), "verdicts": dict(found.verdicts)}
