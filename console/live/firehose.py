@@ -114,7 +114,8 @@ class Firehose:
         """Begin to watch: first where the numbers stand; then, of what came ``after``, what is still kept."""
         stream = self._streams.setdefault(watcher.tenant, Stream())
         stream.watchers.add(watcher)
-        await self._look_through(watcher.filters.blots, (each.title for each in stream.ring))
+        if watcher.filters.blots:
+            await self._look_through(watcher.filters.blots, (each.title for each in stream.ring))
         known = after is not None and epoch == self.epoch and after <= stream.last
         start = after if known and after is not None else stream.last
         said = {"epoch": self.epoch, "frames_a_second": round(1 / EVERY), "events_a_frame": MOST}
@@ -155,9 +156,9 @@ class Firehose:
         if events and self._streams:
             await self._learn({event.topic[len(RUN) :] for event in events})
         for tenant, stream in list(self._streams.items()):
-            titles = {run.title for run in map(self._run_of, events) if run is not None and run.tenant == tenant}
-            for blots in {watcher.filters.blots for watcher in stream.watchers}:
-                await self._look_through(blots, titles)
+            for blots in {watcher.filters.blots for watcher in stream.watchers if watcher.filters.blots}:
+                runs = map(self._run_of, events)
+                await self._look_through(blots, (run.title for run in runs if run is not None and run.tenant == tenant))
         fresh: dict[str, list[Facts]] = {}
         for event in events:
             run = self._run_of(event)
@@ -187,7 +188,7 @@ class Firehose:
 
     async def _look_through(self, blots: str, titles: Iterable[str]) -> None:
         """Know how these titles are shown under a setting, before a frame is made, which takes no time for it."""
-        unknown = [title for title in dict.fromkeys(titles) if blots and (blots, title) not in self._blotted]
+        unknown = [title for title in dict.fromkeys(titles) if (blots, title) not in self._blotted]
         if unknown:
             try:
                 found = await self._blot(blots, unknown)

@@ -4,6 +4,8 @@ SECRET is in titles, inputs, prompts, answers, arguments, results, refusals and 
 are not shown may find it anywhere. WAITS is in a request that waits for a person. One kind of place is allowed to have it,
 and only for reviewers: the queue and the request itself, as a page and in the API. They must see what they are to decide
 about (approvals/showing.py); operators, who never decide, must not.
+
+The same of what leaves the house is in tests/approvals/notices/test_hidden.py, of sockets in tests/live.
 """
 
 from __future__ import annotations
