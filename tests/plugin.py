@@ -7,6 +7,7 @@ subscribe know no databases. Both die with the run. DATABASE_URL and REDIS_URL, 
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import shutil
 import signal
@@ -21,6 +22,8 @@ import pytest
 from console.up import roles
 from console.up.places import postgres_user
 from console.up.stores import SUPERUSER, Postgres, Valkey, wait
+
+gc.set_threshold(20_000, 10, 10)  # most of what a run makes stays, or goes at once: seldom is often enough
 
 _started: list[tuple[subprocess.Popen[bytes], int]] = []
 _scratch: list[Path] = []
