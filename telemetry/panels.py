@@ -26,7 +26,9 @@ ABNORMAL = {str(reason) for reason, about in ABOUT.items() if about.abnormal}
 ALL = 500  # bars that are asked for at once: more than a page ever shows
 PERCENTS = ((50, False), (95, True), (99, True))
 # Of a person the rollups know the votes; telemetry/people.py goes by who decided. A reader compares the two.
-VOTES = "Every vote counts here, passing on too; “Do we still look?” counts each request once, for whoever decided it."
+VOTES = (
+    "Every vote counts here, an escalation too; “Do we still look?” counts each request once, for whoever decided it."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def test_the_two_pages_say_why_a_persons_numbers_differ(
     looking = house.operator.client.get("/people/looking/").content.decode()
     assert "1 of 1</a>" in looking and "2 of 2</a>" not in looking  # one decision
     assert "each request once, for whoever decided it" in looking
-    assert "count every vote, passing on too" in " ".join(looking.split())
+    assert "count every vote, an escalation too" in " ".join(looking.split())
 
 
 def test_no_tenant_sees_anothers_figures_and_the_platform_sees_all_of_them(
