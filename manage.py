@@ -16,7 +16,9 @@ from console.up import bootstrap  # noqa: E402
 
 def main(arguments: list[str]) -> int:
     """Run the command line ``arguments`` (without the program's name); returns the exit code."""
-    gc.set_threshold(20_000, 10, 10)  # of what imports and migrations make most stays: a third of their time was looking
+    gc.set_threshold(
+        20_000, 10, 10
+    )  # of what imports and migrations make most stays: a third of their time was looking
     bootstrap.enter(arguments)
     from console.up import cli  # needs what the bootstrap installs
 

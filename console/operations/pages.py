@@ -51,7 +51,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         "typed": _typed(request, fault),
         "query": urlencode(query),
         "filtered": bool(query),
-        "events": [replace(one, title=shown.title(one.title)) for one in recent.events(actor.tenant.id, filters)],
+        "events": recent.events(actor.tenant.id, filters, shown.title),
         "workflows": access.all(Workflow, actor).order_by("slug").values_list("slug", flat=True)[:WORKFLOWS],
         "kinds": KINDS,
         "statuses": STATUSES[1:],

@@ -4,7 +4,9 @@ last few events of the runs that moved lately."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,12 +20,15 @@ from console.runs.models import FeedEvent
 RUNS, EACH, SHOWN = 60, 8, 60
 
 
-def events(tenant: UUID, filters: Filters) -> list[Facts]:
-    """At most SHOWN, the newest first. Call inside the tenant's scope."""
+def events(tenant: UUID, filters: Filters, title: Callable[[str], str]) -> list[Facts]:
+    """At most SHOWN, the newest first, with each run's title as ``title`` shows it: what is blotted out is not found by it
+    either. Call inside the tenant's scope."""
     with connection.cursor() as cursor:
         cursor.execute(_LAST, {"tenant": tenant, "runs": RUNS, "each": EACH})
         rows = cursor.fetchall()
-    return [each for each in _facts(tenant, rows) if filters.let(each)][:SHOWN]
+    title = cache(title)  # a run has many events
+    shown = (replace(each, title=title(each.title)) for each in _facts(tenant, rows))
+    return [each for each in shown if filters.let(each)][:SHOWN]
 
 
 def _facts(tenant: UUID, rows: Sequence[tuple[Any, ...]]) -> Iterable[Facts]:

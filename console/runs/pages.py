@@ -54,6 +54,8 @@ def runs(request: HttpRequest) -> HttpResponse:
             return redirect("runs")
     for run in found:
         run.title = shown.title(run.title)
+    if wanted.words["q"] and not shown.plain:  # nor what is blotted out: found is what can be read
+        found = [run for run in found if wanted.words["q"].casefold() in run.title.casefold()]
     counts = _counts(actor)
     context = {
         "section": "runs",

@@ -199,6 +199,18 @@ def test_nobody_finds_by_looking_what_is_hidden(desk: Desk, place: dict[str, lis
     assert Filters(text="about").let(facts) and not Filters(text="about", untitled=True).let(facts)
 
 
+def test_nobody_finds_by_looking_what_is_blotted_out(desk: Desk, place: dict[str, list[str]]) -> None:
+    house = desk.house
+    pages = ("/runs/?q={}", "/operations/?text={}")
+    with house.scope():
+        display_actions.put(house.admin.actor, "everyone", [], [{"name": "name", "pattern": rf"{SECRET[:5]}\w+"}])
+    for page in pages:
+        for guess in (SECRET, SECRET[:3], SECRET[3:].lower()):
+            answer = house.operator.client.get(page.format(guess))
+            assert answer.status_code == 200 and "name hidden" not in answer.content.decode(), (page, guess)
+        assert "name hidden" in house.operator.client.get(page.format("aBOUT")).content.decode(), page
+
+
 def test_titles(world: World) -> None:
     house = world.northwind
     with house.scope():
