@@ -56,9 +56,9 @@ def host() -> Host:
     return _host
 
 
-@app.task(name="console.worker.advance_run", ignore_result=True)
+@app.task(name="console.worker.advance_run", ignore_result=True, Strategy="console.inbox:straight")
 def advance_run(run_id: str, resume: bool = False) -> None:
-    """Advance this run when there is a slot; ``resume`` says that it has begun. Deliveries may repeat."""
+    """Advance this run when there is a slot; ``resume`` says that it has begun. Deliveries may repeat. Must not block."""
     host().admit(run_id, resume)
 
 
