@@ -16,6 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.utils import CursorWrapper
 from django.db.models import JSONField, Model
+from django.db.models.expressions import DatabaseDefault
 
 M = TypeVar("M", bound=Model)
 
@@ -45,6 +46,8 @@ class Rows(Generic[M]):
         fields = model._meta.concrete_fields
         self._model = model
         self._names = [field.attname for field in fields]
+        self._written = [field for field in fields if not field.generated]
+        self._made = [field for field in fields if field.generated]  # by the database, of the others
         self._json = [place for place, field in enumerate(fields) if isinstance(field, JSONField)]
         self.width = len(fields)
         self.columns = ", ".join(f'{model._meta.db_table}."{field.column}"' for field in fields)
@@ -56,3 +59,21 @@ class Rows(Generic[M]):
             if isinstance(values[place], str):  # as Django has it handed over
                 values[place] = json.loads(values[place])
         return self._model.from_db(DEFAULT_DB_ALIAS, self._names, values)
+
+    def insert(self, instance: M) -> None:
+        """Write a new instance, as ``save(force_insert=True)`` does; what the database makes of it is there afterwards."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        columns, values = [], []
+        for field in self._written:
+            value = field.pre_save(instance, True)
+            if not isinstance(value, DatabaseDefault):
+                columns.append(f'"{field.column}"')
+                values.append(field.get_db_prep_save(value, connection))
+        made = ", ".join(f'"{field.column}"' for field in self._made)
+        places = ", ".join(["%s"] * len(values))
+        sql = f"INSERT INTO {self._model._meta.db_table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  # names
+        with cursor() as line:
+            line.execute(f"{sql} RETURNING {made}" if made else sql, values)
+            for field, value in zip(self._made, line.fetchone() if made else (), strict=True):
+                setattr(instance, field.attname, value)
+        instance._state.adding, instance._state.db = False, DEFAULT_DB_ALIAS

@@ -13,7 +13,7 @@ from django.utils import timezone
 from approvals import agenda, policy, shown
 from approvals.actions import standing
 from approvals.actions.requests import hours_of, lock_run, plain, shown_for, tell, title_of
-from approvals.models import NEVER_DUE, PRESSING, ApprovalRequest
+from approvals.models import NEVER_DUE, PRESSING, REQUESTS, ApprovalRequest
 from approvals.notices import events, outbox
 from console import prepared
 from console.durable.steps import Ask
@@ -51,7 +51,7 @@ def write(run: Run, ask: Ask, now: datetime, blocks: int = 1) -> ApprovalRequest
     planned = agenda.plan(now, detail, hours_of(run.tenant_id) if detail.get("hours") == "business" else None)
     risk = detail.get("risk") or ""
     asked, title, reason = shown_for(ask), plain(title_of(ask, run), 300), plain(verdict.reason, 2000)
-    return ApprovalRequest.objects.create(
+    request = ApprovalRequest(
         tenant_id=run.tenant_id,
         run=run,
         workflow_id=run.workflow_id,
@@ -82,6 +82,8 @@ def write(run: Run, ask: Ask, now: datetime, blocks: int = 1) -> ApprovalRequest
         falls=planned.due_at or NEVER_DUE,
         blocks=max(1, min(blocks, 999)),
     )
+    REQUESTS.insert(request)
+    return request
 
 
 def _found(run: Run, ask: Ask, now: datetime) -> tuple[bool, bool]:
