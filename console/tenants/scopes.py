@@ -19,6 +19,9 @@ from uuid import UUID
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from psycopg import OperationalError
+from psycopg.errors import error_from_result
+from psycopg.pq import DiagnosticField, Escaping, ExecStatus, TransactionStatus
 
 from console.tenants.roles import APP, SYSTEM
 
@@ -108,8 +111,30 @@ def _tell(connection: Any, scope: Scope | None, before: Scope | None) -> None:
         calls, params = ["set_config('role', %s, true)"], [role]
     calls += ["set_config('sayso.tenant', %s, true)", "set_config('sayso.user', %s, true)"]
     params += [scope.key if scope and scope.kind == kind else "" for kind in ("tenant", "user")]
+    if _begin(connection, calls, params):
+        return
     with connection.cursor() as cursor:
         cursor.execute("SELECT " + ", ".join(calls), params)
+
+
+def _begin(connection: Any, calls: list[str], params: list[str]) -> bool:
+    """Begin the transaction and make the calls in one message; False where it has begun, or somebody reads along.
+
+    Each answer that a thread waits for costs it the interpreter, and the next turn at it.
+    """
+    line = connection.connection
+    if line.info.transaction_status != TransactionStatus.IDLE or line.isolation_level is not None:
+        return False
+    if connection.queries_logged or connection.execute_wrappers != [guard]:
+        return False
+    literal = Escaping(line.pgconn).escape_literal
+    said = ("SELECT " + ", ".join(calls)).encode() % tuple(literal(each.encode()) for each in params)
+    with connection.wrap_database_errors:
+        result = line.pgconn.exec_(b"BEGIN; " + said)
+        if result.status != ExecStatus.TUPLES_OK:
+            known = result.error_field(DiagnosticField.SQLSTATE)  # nothing has one where the connection is lost
+            raise error_from_result(result) if known else OperationalError(result.get_error_message())
+    return True
 
 
 # --- the guard -------------------------------------------------------------------------------------------------------

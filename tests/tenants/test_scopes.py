@@ -1,9 +1,13 @@
 """Scopes: what a transaction may see, and that nothing is seen outside one."""
 
+import os
+import socket
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, ProgrammingError, connection, transaction
+from django.db import DatabaseError, OperationalError, ProgrammingError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from psycopg.pq import TransactionStatus
 
 from console.tenants import scopes
 from console.tenants.models import Credential, Membership, ServiceAccount, Tenant
@@ -137,3 +141,69 @@ def test_on_a_real_connection_too():
     assert settings_now() == NOBODY
     with system_scope("a test"):
         Tenant.objects.all().delete()
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What a scope sends in the message that begins its transaction."""
+    found = []
+
+    def begin(connection, calls, params):
+        began = BEGIN(connection, calls, params)
+        found.extend(params if began else ["by itself"])
+        return began
+
+    BEGIN = scopes._begin
+    monkeypatch.setattr(scopes, "_begin", begin)
+    return found
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_and_its_scope_begin_in_one_message(sent):
+    with system_scope("a test"):
+        assert connection.connection.info.transaction_status == TransactionStatus.INTRANS
+        with tenant_scope(uuid4()):  # inside another, nothing begins
+            assert settings_now()[0] == "sayso_app"
+    assert sent[:3] == ["sayso_system", "", ""]
+    assert sent[3:] == ["by itself"] * (len(sent) - 3)
+    sent.clear()
+    with CaptureQueriesContext(connection) as read_along, system_scope("a test"):
+        assert settings_now() == ("sayso_system", "", "")
+    assert sent[0] == "by itself"
+    assert "set_config" in "".join(each["sql"] for each in read_along.captured_queries)
+    sent.clear()
+    with connection.execute_wrapper(lambda execute, *given: execute(*given)), system_scope("a test"):
+        assert settings_now() == ("sayso_system", "", "")
+    assert sent[0] == "by itself"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_is_a_value_and_no_statement(sent):
+    odd = "'; RESET ROLE; SELECT set_config('sayso.tenant', 'x', true); --\\%s"
+    with scopes._enter(scopes.Scope("tenant", odd)):
+        assert settings_now() == ("sayso_app", odd, "")
+    assert sent == [odd, ""]
+    assert settings_now() == NOBODY
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_scope_that_cannot_begin_says_why_and_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr(scopes, "SYSTEM", "sayso_nobody")
+    with pytest.raises(DatabaseError, match="sayso_nobody"), system_scope("a test"):
+        raise AssertionError("it has not begun")
+    monkeypatch.undo()
+    assert scopes.current() is None
+    with system_scope("a test"):
+        assert settings_now() == ("sayso_system", "", "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_scope_on_a_lost_connection_says_so_as_any_statement_does():
+    connection.ensure_connection()
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(OperationalError), system_scope("a test"):
+        raise AssertionError("it has not begun")
+    connection.close()
+    with system_scope("a test"):
+        assert settings_now() == ("sayso_system", "", "")
