@@ -15,6 +15,8 @@ in nobody's trace. Told as they happen, like HTTP requests: no journal has them.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -23,16 +25,45 @@ from celery import signals
 from console import tracing
 
 TASK = "console.worker.advance_run"
-_under_way = threading.local()  # the span of the message that this thread sends, and of the one that it handles
+_under_way = threading.local()  # the span of the message that this thread sends
+_told = False
 
 
 def connect() -> None:
     """Tell of each from now on; where a collector is named. Twice is once."""
+    global _told
+    _told = True
     signals.worker_init.connect(_otlp)
     signals.before_task_publish.connect(_send)
     signals.after_task_publish.connect(_sent)
-    signals.task_prerun.connect(_take)
-    signals.task_postrun.connect(_taken)
+
+
+def disconnect() -> None:
+    """Tell of none any more."""
+    global _told
+    _told = False
+    for signal, ours in ((signals.worker_init, _otlp), (signals.before_task_publish, _send)):
+        signal.disconnect(ours)
+    signals.after_task_publish.disconnect(_sent)
+
+
+@contextmanager
+def taken(message: Any, run_id: str) -> Iterator[None]:
+    """While this message, which asks to look at a run, is handled. What is raised is told, and goes on."""
+    headers = message.headers
+    came = tracing.read(str(headers.get("traceparent") or ""), str(headers.get("tracestate") or "")) if _told else None
+    if came is None:
+        yield
+        return
+    queue = (message.delivery_info or {}).get("routing_key") or ""
+    hop, error = _otlp().Hop("process", queue, came, str(headers.get("id") or ""), run_id), ""
+    try:
+        yield
+    except BaseException as raised:
+        error = type(raised).__name__
+        raise
+    finally:
+        hop.end(error)
 
 
 def _otlp(**_: Any) -> Any:
@@ -56,21 +87,3 @@ def _sent(sender: Any = None, **_: Any) -> None:
     if sender == TASK and hop is not None:
         hop.end()
         _under_way.sent = None
-
-
-def _take(task: Any = None, task_id: str = "", args: Any = (), **_: Any) -> None:
-    _under_way.taken = None
-    if task.name != TASK:
-        return
-    told = task.request.headers or {}
-    came = tracing.read(str(told.get("traceparent") or ""), str(told.get("tracestate") or ""))
-    if came is not None:
-        queue = (task.request.delivery_info or {}).get("routing_key") or ""
-        _under_way.taken = _otlp().Hop("process", queue, came, task_id, str(args[0]) if args else "")
-
-
-def _taken(state: Any = None, retval: Any = None, **_: Any) -> None:
-    hop = getattr(_under_way, "taken", None)
-    if hop is not None:
-        hop.end(type(retval).__name__ if isinstance(retval, BaseException) else "")
-        _under_way.taken = None

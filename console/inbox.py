@@ -8,13 +8,22 @@ some ten times what the wake-up itself takes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery.exceptions import InvalidTaskError
 from celery.worker.strategy import default
+from structlog.contextvars import bound_contextvars
+
+from console import hops
 
 log = logging.getLogger(__name__)
+
+
+def correlated(headers: Mapping[str, Any]) -> dict[str, str]:
+    """What is logged while a message is handled: the id of the HTTP request that it came of, where it did."""
+    told = headers.get("request_id")
+    return {"request_id": told} if isinstance(told, str) else {}
 
 
 def straight(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
@@ -32,10 +41,13 @@ def straight(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
         except (TypeError, ValueError) as error:
             raise InvalidTaskError(f"{task.name} is sent as [arguments, named arguments, embedded]") from error
         ack(log, consumer.connection_errors)
-        try:
-            task.run(*arguments, **named)
-        except Exception:  # out of here it would stop the consumer
-            log.exception("%s failed with %r", task.name, arguments)
+        run_id = str(arguments[0]) if isinstance(arguments, list) and arguments else ""
+        with bound_contextvars(**correlated(message.headers)):
+            try:
+                with hops.taken(message, run_id):
+                    task.run(*arguments, **named)
+            except Exception:  # out of here it would stop the consumer
+                log.exception("%s failed with %r", task.name, arguments)
         return None
 
     return take

@@ -23,7 +23,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from approvals.notices import spreading
 from approvals.notices.sending import Sender
 from approvals.notices.transports import Network
-from console import idempotency, startup, sweeper, tracing
+from console import idempotency, inbox, startup, sweeper, tracing
 from console.celery import app
 from console.hosting.host import SLOTS, Host
 from console.once import once
@@ -242,10 +242,8 @@ def _begin(sender: Any = None, **_: Any) -> None:
 
 @signals.task_prerun.connect
 def _about_to(task: Any = None, **_: Any) -> None:
-    """What is logged while a message is handled carries the id of the HTTP request that it came of, where it did."""
     clear_contextvars()
-    told = getattr(getattr(task, "request", None), "headers", None) or {}
-    bind_contextvars(**{name: told[name] for name in ("request_id",) if isinstance(told.get(name), str)})
+    bind_contextvars(**inbox.correlated(getattr(getattr(task, "request", None), "headers", None) or {}))
 
 
 @signals.worker_shutting_down.connect

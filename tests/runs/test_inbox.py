@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery.exceptions import InvalidTaskError
+from structlog.contextvars import clear_contextvars, get_contextvars
 
 from console import inbox, worker
 
@@ -63,3 +64,13 @@ def test_a_host_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch, seen:
     monkeypatch.setattr(worker, "host", gone)
     take(seen, Message((["run 1"], {}, {})))
     assert "Event loop is closed" in caplog.text
+
+
+def test_what_is_logged_meanwhile_names_the_request(monkeypatch: pytest.MonkeyPatch, seen: list[Any]) -> None:
+    clear_contextvars()
+    known: list[Any] = []
+    monkeypatch.setattr(worker, "host", lambda: SimpleNamespace(admit=lambda *_: known.append(get_contextvars())))
+    take(seen, Message((["run 1"], {}, {}), request_id="r-1"))
+    take(seen, Message((["run 1"], {}, {}), request_id=["r-2"]))
+    take(seen, Message((["run 1"], {}, {})))
+    assert known == [{"request_id": "r-1"}, {}, {}] and get_contextvars() == {}

@@ -5,15 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from celery import signals
-from celery.worker.request import Request
 from kombu import Consumer, Queue
 
-from console import hops, tracing, worker
+from console import hops, inbox, tracing, worker
 from console.celery import app
 from console.runs import feed, wakeups
 from telemetry.outwards.sending import Teller
@@ -23,13 +22,6 @@ from tests.telemetry.test_spans import CALLER, PARENT, TRACE, spans, told, tree_
 
 __all__ = ["spans", "told", "web"]
 SEND = wakeups.send  # before the desk puts another in its place
-OURS = {
-    signals.before_task_publish: hops._send,
-    signals.after_task_publish: hops._sent,
-    signals.task_prerun: hops._take,
-    signals.task_postrun: hops._taken,
-    signals.worker_init: hops._otlp,
-}
 Handle = Callable[[], int]
 
 
@@ -41,8 +33,7 @@ def queue(desk: Desk, web: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     hops.connect()
     hops.connect()  # twice is once
     yield name
-    for signal, ours in OURS.items():
-        signal.disconnect(ours)
+    hops.disconnect()
     feed.redis_client().delete(name)
 
 
@@ -58,6 +49,7 @@ def admitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.append(run_id)
 
     monkeypatch.setattr(worker, "_host", Host())
+    monkeypatch.setattr(inbox, "default", lambda task, app, consumer: None)  # which looks at a whole consumer
     return found
 
 
@@ -74,7 +66,8 @@ def messages(queue: str) -> list[Any]:
 
 def handle(message: Any) -> None:
     """What a worker's process does with a message."""
-    Request(message, app=app, task=app.tasks[hops.TASK], hostname="worker1").execute()
+    strategy = app.tasks[hops.TASK].start_strategy(app, SimpleNamespace(connection_errors=(OSError,)))
+    strategy(message, None, lambda *_: None, lambda *_: None, [])
 
 
 def of_hops(collector: Collector) -> list[Any]:
