@@ -82,6 +82,14 @@
     return Object.assign(base, { backgroundColor: again ? faded(plain, 0.45) : plain, borderRadius: 2, maxBarThickness: 34, borderWidth: 0 });
   }
 
+  // Chart.js gives a line's label the look of its points, which have no dashes: p50 and p95 would look alike.
+  function labels(chart) {
+    return Chart.defaults.plugins.legend.labels.generateLabels(chart).map(function (label) {
+      const drawn = chart.data.datasets[label.datasetIndex];
+      return drawn.borderDash ? Object.assign(label, { lineDash: drawn.borderDash, lineWidth: drawn.borderWidth }) : label;
+    });
+  }
+
   function address(spec, series, index) {
     if (!series.link || series.values[index] === null) return "";
     const base = Array.isArray(series.link) ? series.link[index] : series.link;
@@ -107,7 +115,7 @@
         interaction: { mode: spec.kind === "line" ? "index" : "nearest", intersect: false, axis: across ? "y" : "x" },
         scales: across ? { x: numbers, y: names } : { x: names, y: numbers },
         plugins: {
-          legend: { display: spec.series.length > 1, position: "top", align: "end", labels: { color: ink, font: font, boxWidth: spec.kind === "line" ? 22 : 9, boxHeight: 9, padding: 12, usePointStyle: spec.kind === "line", pointStyle: "line" } },
+          legend: { display: spec.series.length > 1, position: "top", align: "end", labels: { color: ink, font: font, boxWidth: spec.kind === "line" ? 22 : 9, boxHeight: 9, padding: 12, usePointStyle: spec.kind === "line", pointStyle: "line", pointStyleWidth: 24, generateLabels: labels } },
           tooltip: {
             callbacks: {
               title: (items) => (items.length ? (spec.titles || spec.labels)[items[0].dataIndex] : ""),
