@@ -119,6 +119,9 @@ def _payer(conversation: Conversation) -> Answer:
                 f"Refund {facts['refund']} of {money(facts.get('amount', 0), facts.get('currency', 'EUR'))} to "
                 f"{facts.get('customer')} for order {facts.get('order')} is on its way. CASE CLOSED"
             )
+        if "it was done" in words:  # a call in doubt: the word of whoever looked stands for the bank's
+            told = re.sub(r"</?reviewer>", "", words.partition("it was done:")[2]).strip()
+            return Answer(f"The refund was made, says a person who looked: {told or json.dumps(facts)} CASE CLOSED")
         return Answer(f"The refund was not made. {words or json.dumps(facts)} CASE CLOSED")
     if conversation.called and conversation.feedback:
         return Answer("I have read the note; the refund stands as reported above. CASE CLOSED")

@@ -80,6 +80,11 @@ def test_the_payer_pays_what_was_asked_and_reports_what_was_paid(url: str) -> No
     told["content"] = "A person refused this call: not ours to pay."
     said = ask(url, SYSTEM, TASK, asked, told).json()["choices"][0]["message"]["content"]
     assert "not made" in said and "not ours to pay" in said and said.endswith("CASE CLOSED")
+    told["content"] = (
+        "The tool gave no answer. A person looked, and says that it was done: <reviewer>the bank has it</reviewer>"
+    )
+    said = ask(url, SYSTEM, TASK, asked, told).json()["choices"][0]["message"]["content"]
+    assert said == "The refund was made, says a person who looked: the bank has it CASE CLOSED"
 
 
 def test_tool_choice_none_gets_words(url: str) -> None:
