@@ -38,15 +38,6 @@ def connect() -> None:
     signals.after_task_publish.connect(_sent)
 
 
-def disconnect() -> None:
-    """Tell of none any more."""
-    global _told
-    _told = False
-    for signal, ours in ((signals.worker_init, _otlp), (signals.before_task_publish, _send)):
-        signal.disconnect(ours)
-    signals.after_task_publish.disconnect(_sent)
-
-
 @contextmanager
 def taken(message: Any, run_id: str) -> Iterator[None]:
     """While this message, which asks to look at a run, is handled. What is raised is told, and goes on."""

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from celery import signals
 from kombu import Consumer, Queue
 
 from console import hops, inbox, tracing, worker
@@ -22,6 +23,11 @@ from tests.telemetry.test_spans import CALLER, PARENT, TRACE, spans, told, tree_
 
 __all__ = ["spans", "told", "web"]
 SEND = wakeups.send  # before the desk puts another in its place
+OURS = {
+    signals.before_task_publish: hops._send,
+    signals.after_task_publish: hops._sent,
+    signals.worker_init: hops._otlp,
+}
 Handle = Callable[[], int]
 
 
@@ -30,10 +36,12 @@ def queue(desk: Desk, web: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     """A queue of the broker to which the wake-ups of this test really go, and are told."""
     name = f"hops-{uuid4().hex[:8]}"
     monkeypatch.setattr(wakeups, "send", lambda run_id, *, resume, queue="": SEND(run_id, resume=resume, queue=name))
+    monkeypatch.setattr(hops, "_told", False)
     hops.connect()
     hops.connect()  # twice is once
     yield name
-    hops.disconnect()
+    for signal, ours in OURS.items():
+        signal.disconnect(ours)
     feed.redis_client().delete(name)
 
 
