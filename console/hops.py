@@ -26,13 +26,10 @@ from console import tracing
 
 TASK = "console.worker.advance_run"
 _under_way = threading.local()  # the span of the message that this thread sends
-_told = False
 
 
 def connect() -> None:
     """Tell of each from now on; where a collector is named. Twice is once."""
-    global _told
-    _told = True
     signals.worker_init.connect(_otlp)
     signals.before_task_publish.connect(_send)
     signals.after_task_publish.connect(_sent)
@@ -42,8 +39,8 @@ def connect() -> None:
 def taken(message: Any, run_id: str) -> Iterator[None]:
     """While this message, which asks to look at a run, is handled. What is raised is told, and goes on."""
     headers = message.headers
-    came = tracing.read(str(headers.get("traceparent") or ""), str(headers.get("tracestate") or "")) if _told else None
-    if came is None:
+    came = tracing.read(str(headers.get("traceparent") or ""), str(headers.get("tracestate") or ""))
+    if came is None or not tracing.exported():
         yield
         return
     queue = (message.delivery_info or {}).get("routing_key") or ""

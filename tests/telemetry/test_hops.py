@@ -36,7 +36,6 @@ def queue(desk: Desk, web: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     """A queue of the broker to which the wake-ups of this test really go, and are told."""
     name = f"hops-{uuid4().hex[:8]}"
     monkeypatch.setattr(wakeups, "send", lambda run_id, *, resume, queue="": SEND(run_id, resume=resume, queue=name))
-    monkeypatch.setattr(hops, "_told", False)
     hops.connect()
     hops.connect()  # twice is once
     yield name
@@ -175,3 +174,12 @@ def test_other_tasks_are_nobodys_hop(queue: str, collector: Collector) -> None:
         tracing.HERE.reset(token)
     [message] = messages(queue)
     assert "traceparent" not in message.headers and of_hops(collector) == []
+
+
+def test_without_a_collector_nothing_is_told(
+    desk: Desk, queue: str, collector: Collector, admitted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = desk.start(traceparent=PARENT)
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    handle(messages(queue)[0])
+    assert admitted == [str(run.pk)] and [each.name for each in of_hops(collector)] == [f"send {queue}"]
