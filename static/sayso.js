@@ -266,6 +266,11 @@
       });
     }
     if (event.detail.target.id === "card") whenAnswered(xhr, event.detail.target);
+    if (ofStep(event.detail.target)) stepWanted = true;
+  });
+  // Not at htmx:afterSettle: between the two somebody may have read the step, and closed it.
+  document.addEventListener("htmx:afterSwap", function (event) {
+    if (stepWanted && (ofStep(event.detail.target) || event.target.id === "step-detail")) showStep();
   });
   document.addEventListener("htmx:afterSettle", function (event) {
     const target = event.detail.target || event.target; // a page that history brings back has no target of a request
@@ -274,8 +279,6 @@
     countShown();
     watch();
     if (event.target.id === "card" || target.id === "card") announce($("#card"));
-    const body = $("#step-dialog-body");
-    if (body && (target === body || body.contains(target) || event.target.id === "step-detail")) showStep();
   });
   document.addEventListener("htmx:beforeSwap", function (event) {
     // A refused decision is an answer too: 4xx pages that carry a card are shown.
@@ -286,6 +289,12 @@
   document.addEventListener("htmx:historyRestore", function () { keepList(); follow(); });
 
   // A step that is open is in the address (?step=4), so that it can be sent on, loaded again and gone back from.
+  // An answer that comes after the dialog was closed opens it no more.
+  let stepWanted = false;
+  function ofStep(element) {
+    const body = $("#step-dialog-body");
+    return Boolean(body && body.contains(element));
+  }
   function stepAddress(step) {
     const address = new URL(location.href);
     if (step) address.searchParams.set("step", step); else address.searchParams.delete("step");
@@ -304,6 +313,7 @@
     if (!dialog) return;
     if (dialog.dataset.open) { dialog.removeAttribute("open"); showStep(); } // without a script it stands at the end of the page
     dialog.addEventListener("close", function () {
+      stepWanted = false;
       if (new URL(location.href).searchParams.has("step")) history.pushState(null, "", stepAddress(""));
     });
     window.addEventListener("popstate", function () {
