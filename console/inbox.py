@@ -15,7 +15,7 @@ from celery.exceptions import InvalidTaskError
 from celery.worker.strategy import default
 from structlog.contextvars import bound_contextvars
 
-from console import hops
+from console import broker, hops
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,12 @@ def correlated(headers: Mapping[str, Any]) -> dict[str, str]:
 def straight(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
     """A strategy for Celery: a task that never blocks runs on the consumer's thread, acknowledged before it does.
 
-    What has a time at which it begins or expires goes the usual way.
+    The task is given ``looked`` beside what was sent, to be called once when the next message may be read for it. What has
+    a time at which it begins or expires goes the usual way.
     """
     usual = default(task, app, consumer)
+    if consumer.hub is not None:
+        broker.tap.wakes(consumer.hub)
 
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **more: Any) -> Any:
         if body is not None or message.headers.get("eta") or message.headers.get("expires"):
@@ -43,10 +46,12 @@ def straight(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
         ack(log, consumer.connection_errors)
         run_id = str(arguments[0]) if isinstance(arguments, list) and arguments else ""
         with bound_contextvars(**correlated(message.headers)):
+            broker.tap.begin()
             try:
                 with hops.taken(message, run_id):
-                    task.run(*arguments, **named)
+                    task.run(*arguments, **named, looked=broker.tap.end)
             except Exception:  # out of here it would stop the consumer
+                broker.tap.end()
                 log.exception("%s failed with %r", task.name, arguments)
         return None
 

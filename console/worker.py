@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import import_module
 from typing import Any
@@ -25,7 +26,7 @@ from approvals.notices.sending import Sender
 from approvals.notices.transports import Network
 from console import idempotency, inbox, startup, sweeper, tracing
 from console.celery import app
-from console.hosting.host import SLOTS, Host
+from console.hosting.host import SLOTS, Host, nothing
 from console.once import once
 from telemetry import projector, retention
 from telemetry.alerts import checking
@@ -57,9 +58,12 @@ def host() -> Host:
 
 
 @app.task(name="console.worker.advance_run", ignore_result=True, Strategy="console.inbox:straight")
-def advance_run(run_id: str, resume: bool = False) -> None:
-    """Advance this run when there is a slot; ``resume`` says that it has begun. Deliveries may repeat. Must not block."""
-    host().admit(run_id, resume)
+def advance_run(run_id: str, resume: bool = False, looked: Callable[[], object] = nothing) -> None:
+    """Advance this run when there is a slot; ``resume`` says that it has begun. Deliveries may repeat. Must not block.
+
+    ``looked`` is the inbox's; see there.
+    """
+    host().admit(run_id, resume, looked)
 
 
 @app.task(name="console.worker.sweep", ignore_result=True)

@@ -37,6 +37,10 @@ SLOTS = 256  # live runs a process holds; what comes beyond waits here unclaimed
 GRACE = 8.0  # seconds for all runs to let go when the process leaves
 
 
+def nothing() -> None:
+    """For whoever need not know when a run was looked at."""
+
+
 class Host:
     """Advances runs. ``admit`` may be called from any thread; the rest of the work is done on the loop.
 
@@ -58,6 +62,7 @@ class Host:
         self._live: dict[UUID, Turn] = {}
         self._busy: set[str] = set()  # claimed here, or on the way to it
         self._again: dict[str, bool] = {}  # asked for while busy
+        self._looked: dict[str, Callable[[], object]] = {}  # on the way to be claimed: who wants to know when it was
         self._queue: list[tuple[bool, int, str]] = []
         self._queued: set[str] = set()
         self._order = itertools.count()
@@ -75,9 +80,12 @@ class Host:
         self._keeper.start()
         self._stalls.start()
 
-    def admit(self, run_id: str, resume: bool = False) -> None:
-        """Advance this run when there is a slot. Saying so twice is harmless."""
-        self._post(self._admit, run_id, resume)
+    def admit(self, run_id: str, resume: bool = False, looked: Callable[[], object] = nothing) -> None:
+        """Advance this run when there is a slot. Saying so twice is harmless.
+
+        ``looked`` is called once, on the loop: when the run's row was looked at, or when the run has to wait here.
+        """
+        self._post(self._admit, run_id, resume, looked)
 
     def leave(self) -> None:
         """Begin to leave: every run is suspended and given back, and nothing is admitted any more."""
@@ -115,15 +123,17 @@ class Host:
 
     # On the loop
 
-    def _admit(self, run_id: str, resume: bool) -> None:
-        if self._leaving:
-            return  # still ready in the database: another worker's sweep finds it
+    def _admit(self, run_id: str, resume: bool, looked: Callable[[], object] = nothing) -> None:
         if run_id in self._busy:
             self._again[run_id] = resume
-        elif run_id not in self._queued:
+        elif run_id not in self._queued and not self._leaving:  # else another worker's sweep finds it, still ready
             self._queued.add(run_id)
             heapq.heappush(self._queue, (not resume, next(self._order), run_id))
             self._fill()
+            if run_id in self._busy:
+                self._looked[run_id] = looked
+                return
+        looked()
 
     def _fill(self) -> None:
         while self._queue and len(self._busy) < self.slots and not self._leaving:
@@ -138,7 +148,10 @@ class Host:
         turn: Turn | None = None
         bind_contextvars(run=run_id)
         try:
-            turn = await advancing.claim(self._means, run_id)
+            try:
+                turn = await advancing.claim(self._means, run_id)
+            finally:
+                self._looked.pop(run_id, nothing)()
             if turn is not None:
                 self._live[turn.run_id] = turn
                 if self._leaving:

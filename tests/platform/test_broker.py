@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -56,6 +58,43 @@ def test_a_process_takes_no_more_than_it_may_hold(queue: Queue) -> None:
     with app.connection_for_read() as connection:
         taken = take(connection, queue, 2, 3)
         assert len(taken) == 2 and feed.redis_client().llen(queue.name) == 2
+
+
+def test_nothing_is_taken_while_the_tap_is_shut(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    tap = broker.Tap()
+    monkeypatch.setattr(broker, "tap", tap)
+    for _ in range(broker.AT_ONCE):
+        tap.begin()
+    with app.connection_for_read() as connection:
+        assert take(connection, queue, 0, 1) == []
+        for _ in range(broker.AT_ONCE // 2):
+            assert tap.shut
+            tap.end()
+        assert len(take(connection, queue, 0, 4)) == 4
+
+
+def test_a_tap_that_opens_wakes_the_hub() -> None:
+    tap = broker.Tap()
+    readers: list[tuple[Any, ...]] = []
+    hub = SimpleNamespace(add_reader=lambda *given: readers.append(given))
+    for _ in range(2):  # a connection, and the one after it
+        tap.wakes(hub)
+    [(here, read, *given), again] = readers
+    assert again == readers[0]
+
+    def awake() -> bool:
+        return bool(select.select([here], [], [], 0)[0])
+
+    for _ in range(broker.AT_ONCE):
+        assert not tap.shut
+        tap.begin()
+    for _ in range(broker.AT_ONCE // 2):
+        assert tap.shut and not awake()
+        tap.end()
+    assert awake() and not tap.shut
+    read(*given)
+    tap.end()
+    assert not awake()  # it was open
 
 
 def test_every_address_of_redis_means_this_transport() -> None:

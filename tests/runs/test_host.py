@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -189,6 +190,28 @@ def test_redelivery_is_harmless(desk: Desk) -> None:
         desk.host.admit(str(run.id), True)
     until(lambda: not desk.host._busy)
     assert len(desk.done()) == 3 and run.token == 1
+
+
+def test_who_asks_hears_once_when_the_run_was_looked_at(desk: Desk) -> None:
+    desk.deaf = True
+    run, waits = desk.start(turns=1, sleep=60), desk.start(turns=1)
+    heard: list[str] = []
+
+    def ask(name: str, run_id: Any) -> None:
+        desk.host.admit(str(run_id), False, lambda: heard.append(name))
+
+    desk.host.slots = 1
+    ask("nobody's", uuid4())
+    until(lambda: heard == ["nobody's"])
+    ask("first", run.pk)
+    until(lambda: desk.host.live == 1 and heard[1:] == ["first"])
+    ask("again", run.pk)
+    ask("no slot", waits.pk)
+    until(lambda: heard[2:] == ["again", "no slot"])
+    desk.host.leave()
+    ask("leaving", waits.pk)
+    until(lambda: "leaving" in heard and desk.host.live == 0)
+    assert sorted(heard) == ["again", "first", "leaving", "no slot", "nobody's"]
 
 
 def test_a_run_whose_wake_up_was_lost_is_found(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -22,7 +23,7 @@ class FakeHost:
         self.submitted: list[Future[int]] = []
         self.database = self
 
-    def admit(self, run_id: str, resume: bool = False) -> None:
+    def admit(self, run_id: str, resume: bool, looked: Callable[[], object]) -> None:
         self.admitted.append((run_id, resume))
 
     def submit(self, work: Any) -> Future[int]:

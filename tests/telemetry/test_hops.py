@@ -50,10 +50,11 @@ def admitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
     class Host:
-        def admit(self, run_id: str, resume: bool = False) -> None:
+        def admit(self, run_id: str, resume: bool, looked: Callable[[], object]) -> None:
             if run_id == "broken":
                 raise RuntimeError("a test's")
             found.append(run_id)
+            looked()
 
     monkeypatch.setattr(worker, "_host", Host())
     monkeypatch.setattr(inbox, "default", lambda task, app, consumer: None)  # which looks at a whole consumer
@@ -73,7 +74,7 @@ def messages(queue: str) -> list[Any]:
 
 def handle(message: Any) -> None:
     """What a worker's process does with a message."""
-    strategy = app.tasks[hops.TASK].start_strategy(app, SimpleNamespace(connection_errors=(OSError,)))
+    strategy = app.tasks[hops.TASK].start_strategy(app, SimpleNamespace(connection_errors=(OSError,), hub=None))
     strategy(message, None, lambda *_: None, lambda *_: None, [])
 
 
