@@ -46,7 +46,7 @@ class Answered:
 
 
 class Asking:
-    """A call of ``agent``'s model; ``config`` is the client's in the document."""
+    """A call of ``agent``'s model; ``config`` is the client's in the document, ``asked`` an estimate of its tokens."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Asking:
         config: Mapping[str, Any],
         messages: Sequence[LLMMessage],
         arguments: dict[str, Any],
+        asked: int,
         stream: bool,
     ) -> None:
         self._room = room
@@ -62,6 +63,7 @@ class Asking:
         self._config = config
         self._messages = messages
         self._arguments = arguments
+        self._asked = asked
         self._stream = stream
         self._attempts: list[Json] = []  # the call's own
         self._streamed = False  # the try under way has been answered in part
@@ -244,19 +246,13 @@ class Asking:
     def _reckoned(self, used: Told, result: CreateResult, model: str) -> tuple[Told, Decimal]:
         """What an answer has used whose provider does not say, with what limits count instead, and its price."""
         guess: Told = {
-            "input_tokens": self._asked(),
+            "input_tokens": self._asked,
             "output_tokens": max(len(str(result.content)) // CHARS_PER_TOKEN, 1),
         }
         price = self._prices.of(model, guess)
         if price is not None:
             guess["cost"] = price.cost
         return {**used, "reckoned": guess}, Decimal(0 if price is None else price.cost)
-
-    def _asked(self) -> int:
-        """Tokens, by the length of what is asked."""
-        asked = sum(len(str(message.content)) + 16 for message in self._messages)
-        tools = sum(len(str(schema)) for schema in self._arguments.get("tools") or [])
-        return (asked + tools) // CHARS_PER_TOKEN
 
     def _told(self, route: Route) -> dict[str, Json]:
         """Which way it was, where there is more than one."""
@@ -265,7 +261,7 @@ class Asking:
     def _estimate(self, model: str) -> tuple[int, Decimal]:
         """Tokens, and US dollars (0 when nobody knows the price), that the call may take."""
         most = {
-            "input_tokens": self._asked(),
+            "input_tokens": self._asked,
             "output_tokens": int(self._config.get("max_tokens") or OUTPUT_TOKENS),
         }
         price = self._prices.of(model, most)

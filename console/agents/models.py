@@ -52,6 +52,7 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         self._info = clients.model_info(config)
         self._histories: dict[str, History] = {}  # by scope: each call of an agent as a tool has its own
         self._schemas = wire.Schemas()
+        self._lengths = wire.Lengths()
         self._usage = RequestUsage(prompt_tokens=0, completion_tokens=0)
 
     @classmethod
@@ -121,7 +122,8 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
         request, digest = history.request(told, rest)
 
         async def body(call: Call) -> Done:
-            return await Asking(room, self._agent, self._config, messages, arguments, stream).answer(call)
+            asked = self.count_tokens(messages, tools=tools)
+            return await Asking(room, self._agent, self._config, messages, arguments, asked, stream).answer(call)
 
         # Each try has its own limit; this one is for all of them and the pauses between.
         timeout = await room.left_of_turn(
@@ -162,8 +164,8 @@ class JournaledModel(ChatCompletionClient, Component[JournaledModelConfig]):
 
     def count_tokens(self, messages: Sequence[LLMMessage], *, tools: Sequence[Tool | ToolSchema] = ()) -> int:
         """An estimate from the length of the text, so that no encoding is downloaded."""
-        chars = sum(len(str(message.content)) + 16 for message in messages)
-        return (chars + sum(len(str(schema)) for schema in self._schemas.of(tools))) // CHARS_PER_TOKEN
+        self._schemas.of(tools)
+        return (self._lengths.of(messages) + self._schemas.length) // CHARS_PER_TOKEN
 
     def remaining_tokens(self, messages: Sequence[LLMMessage], *, tools: Sequence[Tool | ToolSchema] = ()) -> int:
         """What is left of a context of 128,000 tokens."""

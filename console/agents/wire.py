@@ -73,6 +73,7 @@ class Schemas:
         self._tools: list[Tool | ToolSchema] = []
         self._schemas: list[ToolSchema] = []
         self.handoffs: frozenset[str] = frozenset()  # the tools that the agent runs by itself
+        self.length = 0  # of their schemas, in characters
 
     def of(self, tools: Sequence[Tool | ToolSchema]) -> list[ToolSchema]:
         """The schemas, the same list as last time if the tools are the same."""
@@ -80,7 +81,29 @@ class Schemas:
             self._tools = list(tools)
             self._schemas = [tool if isinstance(tool, dict) else tool.schema for tool in tools]
             self.handoffs = frozenset(tool.name for tool in tools if not isinstance(tool, dict))
+            self.length = sum(len(str(schema)) for schema in self._schemas)
         return self._schemas
+
+
+class Lengths:
+    """How long conversations are that a model is asked with; a message that was in the one before is not read again."""
+
+    def __init__(self) -> None:
+        self._messages: list[LLMMessage] = []
+        self._sums = [0]  # _sums[i] is the length of the first i messages
+
+    def of(self, messages: Sequence[LLMMessage]) -> int:
+        """Characters, with sixteen for each message's frame."""
+        keep = 0
+        for old, new in zip(self._messages, messages, strict=False):
+            if old is not new:
+                break
+            keep += 1
+        del self._messages[keep:], self._sums[keep + 1 :]
+        for message in messages[keep:]:
+            self._messages.append(message)
+            self._sums.append(self._sums[-1] + len(str(message.content)) + 16)
+        return self._sums[-1]
 
 
 def plain_result(result: CreateResult) -> dict[str, Any]:

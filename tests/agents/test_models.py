@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from autogen_core.models import ChatCompletionClient
+from autogen_core.models import ChatCompletionClient, UserMessage
 
-from console.agents import clients
+from console.agents import clients, wire
 from console.agents.clients import Clients, model_info
 from console.agents.pacing import retry_after
 from console.durable.engine import Handle
@@ -421,3 +421,20 @@ def test_a_call_that_its_run_lets_go_of_is_charged_to_the_run() -> None:
 def test_odd_words_for_when_to_come_back_are_harmless(text: str) -> None:
     found = retry_after({"retry-after": text}, datetime(2026, 1, 1, tzinfo=UTC))
     assert found is None or found >= 0
+
+
+def test_what_a_model_was_asked_before_is_not_measured_again() -> None:
+    class Counted(UserMessage):
+        read: ClassVar[int] = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "content":
+                Counted.read += 1
+            return super().__getattribute__(name)
+
+    first, second, other = (Counted(content=word, source="user") for word in ("one", "three", "seventeen"))
+    lengths = wire.Lengths()
+    assert lengths.of([first]) == 19
+    assert lengths.of([first, second]) == 19 + 21 and Counted.read == 2
+    assert lengths.of([first, other]) == 19 + 25 and Counted.read == 3
+    assert lengths.of([]) == 0 and lengths.of([second]) == 21
