@@ -72,7 +72,7 @@ def draft(actor: Actor, workflow: Workflow, tool: str, agent: str, arguments: Js
     if fault:
         raise Invalid("arguments", f"do not fit {spec.name}: {fault}")
     run = decoys.draft(actor.tenant, workflow, workflow.current, task)
-    shown = spec.shown(alias, arguments, policy.mode_of(run.body, holder))
+    shown = spec.shown(alias, arguments, policy.mode_of(run.body, holder), spec.fault(arguments))
     ask = Ask(f"{holder}/{alias}{REVIEW}", 0, "tool", digest(arguments), shown, holder, spec.name)
     verdict: Verdict = policy.judge(ask, run.body, facts_of(run), None, rule_sets.current(actor.tenant.id))
     if verdict.effect != "require":

@@ -91,9 +91,11 @@ class ToolSpec:
             self._validator.append(validator(self.schema))
         return misfit(self._validator[0], arguments)
 
-    def shown(self, name: str, given: Json, mode: str) -> dict[str, Json]:
-        """What a gate is told of a call, which the team knows the tool for by ``name``: what people see, rules judge."""
-        fault = self.fault(given)
+    def shown(self, name: str, given: Json, mode: str, fault: str | None) -> dict[str, Json]:
+        """What a gate is told of a call, which the team knows the tool for by ``name``: what people see, rules judge.
+
+        ``fault`` is what ``fault`` says of the arguments.
+        """
         shown: dict[str, Json] = {
             "title": self.headline(given),
             "tool": name,

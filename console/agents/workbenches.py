@@ -120,7 +120,7 @@ class JournaledWorkbench(Workbench, Component[JournaledWorkbenchConfig]):
         room, fault = self._room, spec.fault(given)
         timeout = min(spec.timeout, room.limits.tool_timeout or spec.timeout)
         timeout = await room.left_of_turn(self._config.agent, timeout)
-        shown = spec.shown(name, given, room.oversight.of_stage(self._config.agent))
+        shown = spec.shown(name, given, room.oversight.of_stage(self._config.agent), fault)
 
         async def body(call: Call) -> Done:
             try:
