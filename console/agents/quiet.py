@@ -1,19 +1,28 @@
 """What AutoGen 0.7.5 and the openai package waste, shout and trip over, put right knowingly and in this one place.
 
 AutoGen's runtime serialises every message for traces and logs that nobody asked for, whatever the level: a third of a
-replay. The openai package walks through each message of each request against the types of its parameters, to rename
-and to format what never needs it in a chat: after two hundred turns that is four fifths of what a worker does. Both
-can be switched off by private names only, so ``tests/agents/test_quiet.py`` notices when they move.
+replay. It makes a task of each message for each who hears it, even where that is one; and an id for each from the system's
+own chance, where every other thread may take the interpreter away meanwhile. The openai package walks through each message
+of each request against the types of its parameters, to rename and to format what never needs it in a chat: after two hundred
+turns that is four fifths of what a worker does. All of it can be switched off by private names only, so
+``tests/agents/test_quiet.py`` notices when they move.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+import random
+from collections.abc import Awaitable, Iterator
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
+from autogen_agentchat import messages
+from autogen_agentchat.agents import _assistant_agent, _base_chat_agent
 from autogen_agentchat.messages import BaseMessage, MessageFactory, StructuredMessage
+from autogen_agentchat.teams._group_chat import _chat_agent_container
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
 from openai import NotGiven, Omit
@@ -36,8 +45,27 @@ class _NoSpan(contextlib.AbstractContextManager[Span]):
 _NO_SPAN = _NoSpan()
 
 
-def _trace_block(self: Any, *args: Any, **kwargs: Any) -> contextlib.AbstractContextManager[Span]:
+def _no_span(*args: Any, **kwargs: Any) -> contextlib.AbstractContextManager[Span]:
     return _NO_SPAN
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+def _gather(*awaited: Awaitable[Any]) -> Awaitable[Any]:
+    """For whoever does not look at the outcome: one is awaited as it is."""
+    return awaited[0] if len(awaited) == 1 else asyncio.gather(*awaited)
+
+
+_chance = random.Random()  # noqa: S311 - begun with the system's chance; ids keep messages apart, and nobody out
+
+
+def _uuid4() -> UUID:
+    return UUID(int=_chance.getrandbits(128), version=4)
+
+
+_IDS = SimpleNamespace(uuid4=_uuid4)
 
 
 async def _no_attributes(self: Any, *args: Any, **kwargs: Any) -> dict[str, str]:
@@ -67,16 +95,30 @@ def _knows(self: MessageFactory, message_type: type[Any]) -> bool:
     return _is_registered(self, message_type) or issubclass(message_type, StructuredMessage)
 
 
+_CHANGES: list[tuple[Any, str, Any]] = [
+    (TraceHelper, "trace_block", _no_span),
+    (_chat_agent_container, "trace_invoke_agent_span", _no_span),
+    (_base_chat_agent, "trace_create_agent_span", _no_span),
+    (runtime, "get_telemetry_envelope_metadata", _nothing),
+    (runtime, "MessageEvent", _nothing),  # made before it is asked whether anybody wants it
+    (runtime, "asyncio", SimpleNamespace(**{**vars(asyncio), "gather": _gather})),
+    (runtime, "uuid", _IDS),
+    (messages, "uuid", _IDS),
+    (_assistant_agent, "uuid", _IDS),
+    (runtime.SingleThreadedAgentRuntime, "_create_otel_attributes", _no_attributes),
+    (runtime.SingleThreadedAgentRuntime, "_try_serialize", _no_payload),
+    (BaseMessage, "__repr__", _short),  # each message is put into a log line before it is asked who wants the line
+    (completions, "async_maybe_transform", _as_it_is),
+]
+_STOCK = [getattr(owner, name) for owner, name, _ in _CHANGES]
+
+
 def hush() -> None:
     """Switch off tracing and eager serialisation, keep what torn-down runs complain about out of the logs, and let teams
     pass structured messages on."""
-    TraceHelper.trace_block = _trace_block  # type: ignore[method-assign,assignment]
-    runtime.SingleThreadedAgentRuntime._create_otel_attributes = _no_attributes  # type: ignore[method-assign,assignment]
-    runtime.SingleThreadedAgentRuntime._try_serialize = _no_payload  # type: ignore[method-assign]
-    completions.async_maybe_transform = _as_it_is  # type: ignore[assignment]
+    for owner, name, ours in _CHANGES:
+        setattr(owner, name, ours)
     MessageFactory.is_registered = _knows  # type: ignore[method-assign]
-    # The runtime formats each message into a log line before it asks whether anybody wants the line.
-    BaseMessage.__repr__ = _short  # type: ignore[method-assign]
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(present, DropTornDown) for present in logger.filters):
@@ -90,23 +132,11 @@ def trust_model_name(client: Any) -> None:
     client._resolved_model = None
 
 
-_STOCK: Any = (
-    TraceHelper.trace_block,
-    runtime.SingleThreadedAgentRuntime._create_otel_attributes,
-    runtime.SingleThreadedAgentRuntime._try_serialize,
-    BaseMessage.__repr__,
-    completions.async_maybe_transform,
-)
-
-
 @contextlib.contextmanager
 def loud() -> Iterator[None]:
     """AutoGen as it comes, for the length of a benchmark's baseline."""
-    stock: Any = runtime.SingleThreadedAgentRuntime
-    helper: Any = TraceHelper
-    message: Any = BaseMessage
-    helper.trace_block, stock._create_otel_attributes, stock._try_serialize, message.__repr__, walk = _STOCK
-    completions.async_maybe_transform = walk
+    for (owner, name, _), stock in zip(_CHANGES, _STOCK, strict=True):
+        setattr(owner, name, stock)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from importlib.metadata import version
+from uuid import UUID
 
 import pytest
 from autogen_agentchat.messages import MessageFactory, StructuredMessage, TextMessage
@@ -34,8 +35,33 @@ def test_the_private_names_are_where_they_were() -> None:
         assert "hello" in repr(TextMessage(source="a", content="hello"))
     assert SingleThreadedAgentRuntime._try_serialize is quiet._no_payload
     assert repr(TextMessage(source="a", content="hello")) == "<TextMessage of a>"
+    for owner, name, ours in quiet._CHANGES:
+        with quiet.loud():
+            assert getattr(owner, name) is not ours
+        assert getattr(owner, name) is ours
     client = OpenAIChatCompletionClient(model="gpt-4o-mini", api_key="k")
     assert client._resolved_model != "gpt-4o-mini"  # what trust_model_name is there for
+
+
+def test_ids_are_different_and_of_the_kind_that_they_were() -> None:
+    first, second = (UUID(TextMessage(source="a", content="hello").id) for _ in range(2))
+    assert first != second and first.version == second.version == 4
+
+
+def test_what_is_awaited_by_itself_says_what_it_says() -> None:
+    async def say(word: str) -> str:
+        if word == "no":
+            raise ValueError(word)
+        return word
+
+    async def hear() -> None:
+        assert await quiet._gather(say("yes")) == "yes"
+        assert await quiet._gather(say("yes"), say("maybe")) == ["yes", "maybe"]
+        assert await quiet._gather() == []
+        with pytest.raises(ValueError, match="no"):
+            await quiet._gather(say("no"))
+
+    asyncio.run(hear())
 
 
 def test_a_team_passes_on_the_structured_messages_that_autogen_would_refuse() -> None:
