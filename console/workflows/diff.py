@@ -163,7 +163,7 @@ def _short(value: Json) -> Json:
 def _text(value: Json) -> str:
     if value is None or value is _MISSING:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def _brief(value: Json) -> str:
