@@ -61,7 +61,7 @@ def retry_all(request: HttpRequest, name: str) -> HttpResponse:
     """Retry what may be retried, and say what became of each."""
     actor, reason = actor_of(request), _reason(name)
     try:
-        outcomes = reasons.retry_all(actor, reason)
+        outcomes, _ = reasons.retry_all(actor, reason)
     except actions.Refused as refusal:
         context = {**_head(actor, reason), "problem": str(refusal)}
         return render(request, "runs/reason_retried.html", context, status=409)
@@ -75,7 +75,8 @@ def retry_all(request: HttpRequest, name: str) -> HttpResponse:
 def _head(actor: Actor, reason: StopReason) -> dict[str, Any]:
     about = reason.about
     may = actor.role in STARTERS and (about.retryable or bool(about.limit))
-    left = reasons.retriable(actor, reason).count() if may and about.retryable else 0
+    found = reasons.retriable(actor, reason) if may and about.retryable else None
+    left = found.left if found else 0
     return {
         "section": "runs",
         "reason": str(reason),
@@ -83,6 +84,7 @@ def _head(actor: Actor, reason: StopReason) -> dict[str, Any]:
         "may_retry": may,
         "left": left,
         "at_once": min(left, reasons.AT_ONCE),
+        "refused": found.refused if found else [],
         "days": reasons.LATELY.days,
     }
 

@@ -9,8 +9,9 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from console.runs import actions
+from console.runs import actions, retries
 from console.runs.models import Run
+from console.runs.retries import Retriable
 from console.tenants import access
 from console.tenants.access import Actor
 from console.workflows.reasons import About, StopReason
@@ -56,22 +57,23 @@ def ended_so(actor: Actor, reason: StopReason, rows: QuerySet[Run] | None = None
     )
 
 
-def retriable(actor: Actor, reason: StopReason) -> QuerySet[Run]:
-    """Those of the last weeks that nobody has retried yet."""
-    return ended_so(actor, reason).filter(created_at__gte=since(), retries=None)
+def retriable(actor: Actor, reason: StopReason) -> Retriable:
+    """Those of the last weeks that nobody has retried yet and that can be, and why others cannot."""
+    return retries.retriable(ended_so(actor, reason).filter(created_at__gte=since(), retries=None))
 
 
-def retry_all(actor: Actor, reason: StopReason) -> list[Outcome]:
-    """Retry those that nobody has retried, oldest first, at most AT_ONCE; each by itself, and each is told of. Where a
-    limit of the organisation is met, the rest is left as it is. Raises Forbidden, and Refused where the reason allows
-    no retry."""
+def retry_all(actor: Actor, reason: StopReason) -> tuple[list[Outcome], Retriable]:
+    """Retry those that nobody has retried, oldest first, at most AT_ONCE; each by itself, and each is told of. With what
+    there was to be retried before: what is refused as things stand is not in it, and so never stands before the rest.
+    Where a limit of the organisation is met, the rest is left as it is. Raises Forbidden, and Refused where the reason
+    allows no retry."""
     access.require(actor, "operator", "admin")
     if not reason.about.retryable:
         raise actions.Refused(f"{reason.about.sentence} {reason.about.remedy}".strip())
-    rows = retriable(actor, reason).select_related("workflow", "revision").order_by("created_at", "id")
+    found = retriable(actor, reason)
     outcomes: list[Outcome] = []
     full = ""
-    for run in rows[:AT_ONCE]:
+    for run in found.rows.select_related("workflow", "revision").order_by("created_at", "id")[:AT_ONCE]:
         if full:
             outcomes.append(Outcome(run, None, full))
             continue
@@ -83,4 +85,4 @@ def retry_all(actor: Actor, reason: StopReason) -> list[Outcome]:
         except actions.AtLimit as limit:
             full = f"Left as it is: {limit}"
             outcomes.append(Outcome(run, None, full))
-    return outcomes
+    return outcomes, found

@@ -11,7 +11,8 @@ from console.runs import reasons
 from console.runs.models import Run
 from tests.api.problems import problem
 from tests.approvals.desk import Desk
-from tests.pages.test_reasons import ended
+from tests.pages.test_reasons import ended, unwatched
+from tests.workflows.waiving import waive
 from tests.world import World
 
 ADDRESS = "/api/v1/runs/retries"
@@ -60,6 +61,36 @@ def test_so_many_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(len(each["items"]), each["left"]) for each in answers] == [(2, 1), (1, 0), (0, 0)]
 
 
+def test_what_cannot_be_retried_stands_before_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, late = unwatched(desk, "model_error", 3), ended(desk, "model_error", 3)
+    monkeypatch.setattr(reasons, "AT_ONCE", 2)
+    refusal = desk.house.operator.api.post(f"/api/v1/runs/{old[0].pk}/retry").json()["detail"]
+    answers = [desk.house.operator.api.post(ADDRESS, BODY).json() for _ in range(3)]
+    taken = [one["run"] for each in answers for one in each["items"]]
+    assert taken == [str(run.pk) for run in late] and retried(desk) == 3
+    assert [(len(each["items"]), each["left"]) for each in answers] == [(2, 1), (1, 0), (0, 0)]
+    assert [each["refused"] for each in answers] == [[{"problem": refusal, "runs": 3}]] * 3
+    assert refusal.startswith("Nobody reviewed payer in this run")
+
+
+def test_a_waiver_lets_them_be_retried(desk: Desk) -> None:
+    old = unwatched(desk, "model_error", 2)
+    with desk.house.scope():
+        waive(desk.workflow, "payer")
+    answer = desk.house.operator.api.post(ADDRESS, BODY).json()
+    assert [one["run"] for one in answer["items"]] == [str(run.pk) for run in old]
+    assert answer["refused"] == [] and all(one["retry"] for one in answer["items"])
+
+
+def test_runs_of_before_oversight_was_kept_are_told_apart(desk: Desk) -> None:
+    (bare, kept), (watched,) = unwatched(desk, "model_error", 2), ended(desk, "model_error")
+    with desk.house.scope():
+        Run.objects.filter(pk=bare.pk).update(oversight=None)  # its revision says that nobody watched payer
+    answer = desk.house.operator.api.post(ADDRESS, BODY).json()
+    assert [one["run"] for one in answer["items"]] == [str(watched.pk)] and kept.oversight
+    assert [one["runs"] for one in answer["refused"]] == [2]
+
+
 def test_a_limit_of_the_organisation_leaves_the_rest(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ended(desk, "model_error", 2)
 
@@ -82,7 +113,7 @@ def test_what_may_not_be_retried_is_refused(desk: Desk, reason: str) -> None:
 def test_others_have_nothing_to_do_with_it(desk: Desk, world: World) -> None:
     ended(desk, "model_error")
     problem(desk.house.reviewer.api.post(ADDRESS, BODY), 403)
-    assert world.fabrikam.operator.api.post(ADDRESS, BODY).json() == {"items": [], "left": 0}
+    assert world.fabrikam.operator.api.post(ADDRESS, BODY).json() == {"items": [], "left": 0, "refused": []}
     assert retried(desk) == 0
 
 

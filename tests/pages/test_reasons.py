@@ -11,11 +11,14 @@ from django.utils import timezone
 from console.runs import actions as runs
 from console.runs import reasons
 from console.runs.models import Run
+from console.workflows.models import Revision
 from console.workflows.reasons import ABOUT, StopReason
 from tests.approvals.desk import Desk
+from tests.workflows.waiving import waive
 from tests.world import World
 
-COUNTS, PAGE = 14, 18  # queries
+COUNTS, PAGE, OF_NEVER = 14, 18, 20  # queries; of a page with runs of a revision with a stage in NEVER
+NEVER = {"mode": "TERMINATE", "stages": {"payer": "NEVER"}}
 
 
 def ended(desk: Desk, reason: str, times: int = 1, **facts: Any) -> list[Run]:
@@ -28,6 +31,15 @@ def ended(desk: Desk, reason: str, times: int = 1, **facts: Any) -> list[Run]:
                 Run.objects.filter(pk=run.pk).update(**facts)
             made.append(desk.now(run))
     return made
+
+
+def unwatched(desk: Desk, reason: str, times: int = 1) -> list[Run]:
+    """Runs that nobody watched, of a revision that the current one is too, and that would be watched now."""
+    limits = {"max_turns": 9, "max_cost": "2.00"}
+    body = {**desk.body, "oversight": NEVER, "output_contract": {"type": "object"}, "limits": limits}
+    with desk.house.scope():
+        Revision.objects.filter(pk=desk.workflow.current_id).update(body=body)
+    return ended(desk, reason, times, oversight=NEVER)
 
 
 def test_every_reason_is_counted_with_its_sentence(desk: Desk) -> None:
@@ -84,6 +96,23 @@ def test_all_are_retried_once_and_each_is_told_of(desk: Desk, monkeypatch: pytes
     assert "0 of 1 was retried" in desk.house.operator.client.post(address).content.decode()  # sent twice
 
 
+def test_what_cannot_be_retried_stands_before_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, late = unwatched(desk, "model_error", 3), ended(desk, "model_error", 2)
+    monkeypatch.setattr(reasons, "AT_ONCE", 1)
+    client = desk.house.operator.client
+    page = client.get("/runs/reasons/model_error/").content.decode()
+    assert "Retry the oldest 1" in page and "2 wait" in page
+    assert "3 of the last 30 days cannot be retried as things stand." in page and "Nobody reviewed payer" in page
+    for run in late:
+        page = client.post("/runs/reasons/model_error/retry/").content.decode()
+        assert "1 of 1 was retried" in page and f"/runs/{run.pk}/" in page
+        assert not [one for one in old if str(one.pk) in page]
+    page = client.post("/runs/reasons/model_error/retry/").content.decode()
+    assert "Nothing was left to retry" in page and "3 of the last 30 days cannot" in page
+    page = desk.house.reviewer.client.get("/runs/reasons/model_error/").content.decode()
+    assert "as things stand" not in page  # who retries nothing is not told
+
+
 def test_a_limit_of_the_organisation_leaves_the_rest(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ended(desk, "model_error", 2)
 
@@ -119,6 +148,17 @@ def test_a_fixed_price(desk: Desk, django_assert_max_num_queries: Any) -> None:
     with django_assert_max_num_queries(COUNTS):
         client.get("/runs/reasons/")
     with django_assert_max_num_queries(PAGE):
+        client.get("/runs/reasons/model_error/")
+
+
+def test_a_fixed_price_whatever_is_refused(desk: Desk, django_assert_num_queries: Any) -> None:
+    unwatched(desk, "model_error", 3)
+    ended(desk, "model_error", 3)
+    with desk.house.scope():
+        waive(desk.workflow, "gone")
+    client = desk.house.operator.client
+    client.get("/runs/reasons/model_error/")
+    with django_assert_num_queries(OF_NEVER):
         client.get("/runs/reasons/model_error/")
 
 
