@@ -22,14 +22,24 @@ class BadCursor(ValueError):
 
 def page(rows: QuerySet[M], cursor: str | None, limit: int) -> tuple[list[M], str | None]:
     """The rows after ``cursor``, newest first by (created_at, id), and the cursor of the next page. Raises BadCursor."""
-    if cursor:
-        at, key = _decode(cursor)
-        rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, id__lt=key))
-    found: list[Any] = list(rows.order_by("-created_at", "-id")[: limit + 1])
+    found: list[Any] = list(behind(rows, cursor)[: limit + 1])
     if len(found) <= limit:
         return found, None
     last = found[limit - 1]
-    return found[:limit], _encode(last.created_at, last.id)
+    return found[:limit], at(last.created_at, last.id)
+
+
+def behind(rows: QuerySet[M], cursor: str | None) -> QuerySet[M]:
+    """All rows after ``cursor``, in the order of ``page``. Raises BadCursor."""
+    if cursor:
+        moment, key = _decode(cursor)
+        rows = rows.filter(Q(created_at__lt=moment) | Q(created_at=moment, id__lt=key))
+    return rows.order_by("-created_at", "-id")
+
+
+def at(moment: datetime, key: UUID) -> str:
+    """The cursor behind the row that was created at ``moment`` and has the id ``key``."""
+    return base64.urlsafe_b64encode(f"{moment.isoformat()}|{key}".encode()).decode().rstrip("=")
 
 
 def number(cursor: str | None) -> int:
@@ -39,10 +49,6 @@ def number(cursor: str | None) -> int:
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
         raise BadCursor("is not a cursor of this list")
     return int(cursor)
-
-
-def _encode(at: datetime, key: UUID) -> str:
-    return base64.urlsafe_b64encode(f"{at.isoformat()}|{key}".encode()).decode().rstrip("=")
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:

@@ -9,16 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Extract, Now
 
+from console import paging
 from console.runs.models import Run, Step
+from console.tenants.display import Display
 from console.workflows.reasons import ABOUT
 
 WORDS = ("status", "workflow", "reason", "q")  # what the form of the page asks
 MORE = ("from", "to", "on", "revision", "agent", "model", "tool", "topic", "like", "sort")  # what links say besides
 MANY = 200  # runs in a list that is not by time
+LOOKED = 2000  # runs with the words asked for that are looked through for those where they are not blotted out
 ON = {"started": "created_at", "ended": "ended_at"}
 LIKE = {
     "retry": ("retries", Q(retry_of__isnull=False)),
@@ -69,6 +73,16 @@ class Wanted:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``runs`` with their titles as the viewer may see them, and the cursor of what is ``after`` them. ``looked``: 0, or how
+    many were looked through where that was as many as may be and the page is not full, so that there may be more."""
+
+    runs: list[Run]
+    after: str | None
+    looked: int = 0
+
+
 def read(values: Mapping[str, str]) -> Wanted:
     """What ``values`` (of an address) ask for. Nonsense is left out and named, so that a list is never silently another."""
     words = {name: values.get(name, "").replace("\x00", "").strip()[:200] for name in (*WORDS, *MORE)}
@@ -117,6 +131,46 @@ def narrowed(rows: QuerySet[Run], wanted: Wanted) -> QuerySet[Run]:
         by = ExpressionWrapper(SORTS[wanted.sort][1], output_field=FloatField())
         rows = rows.annotate(by=by).order_by("-by", "-created_at", "-id")
     return rows
+
+
+def page(rows: QuerySet[Run], wanted: Wanted, shown: Display, cursor: str | None) -> Page:
+    """A page of ``narrowed`` rows. Raises BadCursor.
+
+    What is blotted out is not found by looking for it, so words are looked for in what can be read, until a page is full.
+    """
+    after: str | None = None
+    if wanted.words["q"] and not shown.plain:
+        return _readable(rows, wanted, shown, cursor)
+    if wanted.sort:
+        found = list(rows[:MANY])
+    else:
+        found, after = paging.page(rows, cursor, paging.LIMIT)
+    for run in found:
+        run.title = shown.title(run.title)
+    return Page(found, after)
+
+
+def _readable(rows: QuerySet[Run], wanted: Wanted, shown: Display, cursor: str | None) -> Page:
+    words, most = wanted.words["q"].casefold(), MANY if wanted.sort else paging.LIMIT
+    rows = rows if wanted.sort else paging.behind(rows, cursor)
+    titles: dict[UUID, str] = {}
+    looked, short = 0, False
+    for key, title in rows.values_list("pk", "title")[: LOOKED + 1]:
+        short = looked == LOOKED or (looked > 0 and shown.masker.spent)
+        if short or len(titles) > most:
+            break
+        looked += 1
+        seen = shown.title(title)
+        if words in seen.casefold():
+            titles[key] = seen
+    found = list(rows.filter(pk__in=titles))
+    for run in found:
+        run.title = titles[run.pk]
+    if len(found) < most + (not short):
+        return Page(found, None, looked if short else 0)
+    # The cursor names the last run, so it is always of one that is shown: which ones hide the words is not to be told.
+    last = found[most - 1]
+    return Page(found[:most], None if wanted.sort else paging.at(last.created_at, last.id))
 
 
 def _moment(wanted: Wanted, name: str) -> datetime | None:

@@ -44,23 +44,16 @@ def runs(request: HttpRequest) -> HttpResponse:
         wanted.faults.append("“q” looks in titles, which your organisation hides from you")
         wanted.words["q"] = ""
     rows = listing.narrowed(access.all(_LISTED, actor).filter(smoke_test=None, probe=False), wanted)
-    after: str | None = ""
-    if wanted.sort:
-        found = list(rows[: listing.MANY])
-    else:
-        try:
-            found, after = paging.page(rows, request.GET.get("after"), paging.LIMIT)
-        except paging.BadCursor:
-            return redirect("runs")
-    for run in found:
-        run.title = shown.title(run.title)
-    if wanted.words["q"] and not shown.plain:  # nor what is blotted out: found is what can be read
-        found = [run for run in found if wanted.words["q"].casefold() in run.title.casefold()]
+    try:
+        page = listing.page(rows, wanted, shown, request.GET.get("after"))
+    except paging.BadCursor:
+        return redirect("runs")
     counts = _counts(actor)
     context = {
         "section": "runs",
-        "runs": found,
-        "next": "?" + urlencode({**_asked(wanted), "after": after}) if after else "",
+        "runs": page.runs,
+        "next": "?" + urlencode({**_asked(wanted), "after": page.after}) if page.after else "",
+        "looked": page.looked,
         "later": "after" in request.GET,
         "wanted": wanted,
         "order": listing.SORTS[wanted.sort][0] if wanted.sort else "",

@@ -68,6 +68,11 @@ class Masker:
     def __bool__(self) -> bool:
         return bool(self._kinds or self._patterns)
 
+    @property
+    def spent(self) -> bool:
+        """Whether the time of own patterns is over: texts are hidden as a whole from here on."""
+        return bool(self._patterns) and self._left <= 0
+
     def of(self, value: Json) -> Json:
         """The value with all that is found blotted out: in texts, in names, and in numbers (which then are texts)."""
         if isinstance(value, str):
