@@ -72,6 +72,15 @@ def test_no_page_is_wider_than_a_phone(desk: Desk, world: World, visit: Visit) -
     assert not wide, "\n".join(f"{path}: {parts}" for path, parts in wide.items())
 
 
+def test_no_heading_touches_what_is_above_it(desk: Desk, world: World, visit: Visit) -> None:
+    page = visit(world.northwind.admin, "/display/", **PHONE)
+    for width in (WIDTH, 1440):
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        above = page.locator("p.help", has_text="Contents are prompts").bounding_box()
+        heading = page.get_by_text("Blotted out, for everybody").bounding_box()
+        assert above and heading and heading["y"] - above["y"] - above["height"] >= 12
+
+
 def test_a_sheet_puts_its_own_button_under_the_thumb(desk: Desk, world: World, visit: Visit) -> None:
     """With the reason half written, nothing that approves is near."""
     _, [request] = desk.waiting(refund(40.0))

@@ -14,6 +14,33 @@ from tests.world import Member, World
 Visit = Callable[..., Page]
 
 
+# Where the page's first box begins and ends, and the line above it, and how much room there is; in pixels.
+PLACES = """() => {
+  const box = (side, of) => document.querySelector(of).getBoundingClientRect()[side];
+  const ends = [...document.querySelectorAll("header.top > *")].map(each => each.getBoundingClientRect().right);
+  const inner = "#main .panel, #main .tiles";
+  return [box("left", inner), box("right", inner), box("left", "header.top .brand"), Math.max(...ends),
+          document.documentElement.clientWidth].map(Math.round);
+}"""
+
+
+def test_its_pages_stand_in_the_middle_under_their_header(world: World, visit: Visit) -> None:
+    user = User.objects.create_user("petra", first_name="Petra", is_superuser=True)
+    petra: Any = Member(world.northwind.tenant, user, "platform admin")
+    page = visit(petra, "/platform/")
+    for path in ("/platform/", "/platform/operations/", "/platform/insights/"):
+        page.goto(path)
+        for width in (900, 1440, 1920):
+            page.set_viewport_size({"width": width, "height": 900})
+            left, right, brand, end, room = page.evaluate(PLACES)
+            assert abs(left - (room - right)) <= 1, (path, width, left, room - right)
+            assert abs(brand - left) <= 1 and abs(end - right) <= 1, (path, width, brand, left, end, right)
+            assert right - left <= 1272
+        page.set_viewport_size({"width": 390, "height": 844})
+        left, right, brand, end, room = page.evaluate(PLACES)
+        assert (left, room - right, brand) == (14, 14, 14), path
+
+
 def test_a_platform_admin_makes_a_tenant_and_looks_into_one(desk: Desk, world: World, visit: Visit) -> None:
     user = User.objects.create_user("petra", first_name="Petra", is_superuser=True)
     petra: Any = Member(world.northwind.tenant, user, "platform admin")
