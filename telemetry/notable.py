@@ -16,7 +16,7 @@ from console.workflows.models import Workflow
 from console.workflows.reasons import ABOUT
 from telemetry import query
 from telemetry.panels import ABNORMAL, VOTES, Board
-from telemetry.query import Scope, Window
+from telemetry.query import Bar, Scope, Window
 
 FEW = 5  # of fewer nothing is said
 RISE = 1.5  # times as many as before
@@ -26,11 +26,13 @@ MOST = 5  # sentences
 
 @dataclass(frozen=True, slots=True)
 class Notable:
-    """A sentence, what it is because of, and where to look."""
+    """A sentence, what it is because of, and where to look. Of all tenants together that is the chart of the page with the
+    same numbers, and ``into`` is the tenant (slug, name) that most of it is of: its runs are seen from inside."""
 
     says: str
     because: str = ""
     link: str = ""
+    into: tuple[str, str] | None = None
 
 
 def of(board: Board, by: str) -> list[Notable]:
@@ -51,38 +53,41 @@ def _stops(board: Board) -> Iterator[Notable]:
         at, most = max(points, key=lambda point: point[1] or 0)
         was = before.get(reason, 0)
         says = f"{many:,.0f} runs ended as {reason.replace('_', ' ')}, {f'{was:,.0f}' if was else 'none'} in the time before."
-        peak = ""
+        peak, into = "", None
         if (most or 0) >= max(FEW, many * 0.3):
             peak = f" {most:,.0f} of them {_when(at, board.window.step)}"
-            where = _where(board, reason, at)
+            where, into = _where(board, reason, at)
             peak += f", {where}." if where else "."
-        yield Notable(says, peak.strip(), board.within(on="ended", reason=reason))
+        yield Notable(says, peak.strip(), board.within(on="ended", reason=reason) or "#panel-stops", into)
 
 
-def _where(board: Board, reason: str, at: datetime) -> str:
-    """The workflow and revision (or the tenant) that most of it was of, where one has more than half."""
+def _where(board: Board, reason: str, at: datetime) -> tuple[str, tuple[str, str] | None]:
+    """The workflow and revision (or the tenant, with its slug and name) that most of it was of, where one has more than
+    half."""
     window = Window(at, at + board.window.step, board.window.grain)
     scope = replace(board.scope, stop_reason=reason)
-    by = "workflow" if board.scope.tenant else "tenant"
+    if board.scope.tenant is None:
+        into = _most(query.breakdown(scope, window, "ended", "tenant"))
+        return (f"most of them at {into[1]}", into) if into else ("", None)
     if board.workflow:
         name, workflow = board.workflow, board.scope.workflow
     else:
-        bars = query.breakdown(scope, window, "ended", by)
-        if not bars or (bars[0].value or 0) * 2 <= sum(bar.value or 0 for bar in bars):
-            return ""
-        name = bars[0].label
-        if board.scope.tenant is None:
-            return f"most of them at {name}"
-        found = (
-            Workflow.objects.filter(tenant_id=board.scope.tenant, slug=bars[0].key).values_list("id", flat=True).first()
-        )
+        found = _most(query.breakdown(scope, window, "ended", "workflow"))
         if found is None:
-            return f"most of them in {name}"
-        name, workflow = bars[0].key, found
-    revisions = query.breakdown(replace(scope, workflow=workflow), window, "ended", "revision")
-    if revisions and (revisions[0].value or 0) * 2 > sum(bar.value or 0 for bar in revisions):
-        return f"most of them in {name} revision {revisions[0].key}"
-    return f"most of them in {name}"
+            return "", None
+        name = found[0]
+        workflow = Workflow.objects.filter(tenant_id=board.scope.tenant, slug=name).values_list("id", flat=True).first()
+        if workflow is None:
+            return f"most of them in {found[1]}", None
+    revision = _most(query.breakdown(replace(scope, workflow=workflow), window, "ended", "revision"))
+    return f"most of them in {name} revision {revision[0]}" if revision else f"most of them in {name}", None
+
+
+def _most(bars: list[Bar]) -> tuple[str, str] | None:
+    """The key and the label of the first, where it has more than half of all."""
+    if not bars or (bars[0].value or 0) * 2 <= sum(bar.value or 0 for bar in bars):
+        return None
+    return bars[0].key, bars[0].label
 
 
 def _cost(board: Board, by: str) -> Iterator[Notable]:
@@ -113,7 +118,8 @@ def _cost(board: Board, by: str) -> Iterator[Notable]:
         says += ", and nothing in the time before: it is new." if any(before.values()) else "."
         many = calls.get(top.key, 0.0)
         because = _new(board, by, top.key, many, spent)
-    yield Notable(says, because, board.within(on="ended", sort="cost", **{by: top.key}) if by != "tenant" else "")
+    link = board.within(on="ended", sort="cost", **{by: top.key}) if by != "tenant" else ""
+    yield Notable(says, because, link or "#panel-cost", (top.key, top.label) if by == "tenant" and top.key else None)
 
 
 def _new(board: Board, by: str, key: str, many: float, spent: float) -> str:
@@ -157,10 +163,12 @@ def _unpriced(board: Board) -> Iterator[Notable]:
     if bars:
         many = sum(bar.value or 0 for bar in bars)
         names = ", ".join(bar.label for bar in bars[:3])
+        into = _most(board.bars("unpriced", "tenant")) if board.scope.tenant is None else None
         yield Notable(
             f"{many:,.0f} model calls have no known price, so the cost is too low.",
-            f"Of {names}: an admin can give prices.",
-            board.within(on="ended", like="unpriced"),
+            f"Of {names}{f', most of them at {into[1]}' if into else ''}: an admin can give prices.",
+            board.within(on="ended", like="unpriced") or "#tile-cost",
+            into,
         )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from console.tenants.models import User
 from tests.approvals.desk import Desk
+from tests.telemetry import rolled
 from tests.world import Member, World
 
 Visit = Callable[..., Page]
@@ -61,3 +66,30 @@ def test_a_platform_admin_makes_a_tenant_and_looks_into_one(desk: Desk, world: W
     expect(page.get_by_role("link", name="Refund order A-17")).to_be_visible()
     page.get_by_role("button", name="Leave").click()
     expect(page.get_by_role("heading", name="Platform")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_what_is_to_be_looked_at_is_led_to(world: World, visit: Visit, width: int) -> None:
+    """Not under the header, which stays where it is; and on to where a reason is given."""
+    tenant, yesterday = world.northwind.tenant, timezone.now() - timedelta(days=1)
+    with world.northwind.scope():
+        tenant.name = "W" * 80
+        tenant.save(update_fields=["name"])
+    rolled.runs(tenant.id, yesterday, "timeout", 9)
+    rolled.calls(tenant.id, yesterday, "mystery-1", 4, 20_000, unpriced=4)
+    user = User.objects.create_user("petra", first_name="Petra", is_superuser=True)
+    petra: Any = Member(tenant, user, "platform admin")
+    page = visit(petra, "/platform/insights/", viewport={"width": width, "height": 900})
+    assert page.evaluate("document.scrollingElement.scrollWidth") == width
+    for says, place in (
+        ("runs ended as timeout", "panel-stops"),
+        ("cost most", "panel-cost"),
+        ("no known price", "tile-cost"),
+    ):
+        page.locator("#notable a", has_text=says).click()
+        expect(page).to_have_url(re.compile(f"#{place}$"))
+        top, bar = (page.locator(of).bounding_box() for of in (f"#{place}", "header.top"))
+        assert top and bar and top["y"] >= bar["y"] + bar["height"], place
+    page.locator("#notable a.into").first.click()
+    expect(page.locator("#why-northwind")).to_be_focused()
+    expect(page.locator("#why-northwind")).to_be_in_viewport()

@@ -167,6 +167,48 @@ def test_no_tenant_sees_anothers_figures_and_the_platform_sees_all_of_them(
     assert world.northwind.admin.client.get("/platform/insights/").status_code == 404
 
 
+def looked_at(page: str) -> list[tuple[str, str, str]]:
+    """What is to be looked at: the sentence, where it leads, and the tenant that it leads into."""
+    found = re.search(r'<section class="panel" id="notable".*?</section>', page, re.S)
+    lines = re.findall(r'<li class="said">(.*?)</li>', found[0]) if found else []
+    read = [re.search(r'<a href="([^"]+)">([^<]+)</a>', line) for line in lines]
+    into = [re.search(r'<a class="small into" href="([^"]+)">', line) for line in lines]
+    return [(a[2] if a else "", a[1] if a else "", b[1] if b else "") for a, b in zip(read, into, strict=True)]
+
+
+def test_what_the_platform_is_to_look_at_leads_there(desk: Desk, world: World, petra: Client) -> None:
+    north, fabrikam = world.northwind.tenant.id, world.fabrikam.tenant.id
+    rolled.runs(north, NOW - timedelta(days=2), "timeout", 9)
+    rolled.runs(fabrikam, NOW - timedelta(days=2), "timeout", 2)
+    for tenant in (north, fabrikam):  # of both as many, so into neither
+        rolled.runs(tenant, NOW - timedelta(days=3), "model_error", 5)
+    rolled.calls(fabrikam, NOW - timedelta(days=1), "gpt-4o", 10, 20_000)
+    rolled.calls(fabrikam, NOW - timedelta(days=1), "mystery-1", 4, 0, unpriced=4)
+    page = html.unescape(page_of(petra, path="/platform/insights/"))
+    into = "/platform/?q={0}#why-{0}"
+    assert [(says.partition(",")[0], link, where) for says, link, where in looked_at(page)] == [
+        ("11 runs ended as timeout", "#panel-stops", into.format("northwind")),
+        ("10 runs ended as model error", "#panel-stops", ""),
+        ("Fabrikam cost most: $0.2000 of $0.2000.", "#panel-cost", into.format("fabrikam")),
+        ("4 model calls have no known price", "#tile-cost", into.format("fabrikam")),
+    ]
+    assert "Of mystery-1, most of them at Fabrikam: an admin can give prices." in page
+    for _, link, where in looked_at(page):
+        assert f'id="{link[1:]}"' in page
+        assert not where or f'id="{where.partition("#")[2]}"' in page_of(petra, path=where.partition("#")[0])
+    split = html.unescape(page_of(petra, "?by=model", path="/platform/insights/"))
+    assert ("gpt-4o cost most: $0.2000 of $0.2000.", "#panel-cost", "") in looked_at(split)
+    assert "/runs/?" not in page + split
+
+
+def test_what_a_tenant_is_to_look_at_leads_to_its_runs(desk: Desk, world: World) -> None:
+    tenant, flow = world.northwind.tenant.id, desk.workflow.id
+    rolled.runs(tenant, NOW - timedelta(days=2), "timeout", 9, workflow=flow)
+    rolled.calls(tenant, NOW - timedelta(days=1), "gpt-4o", 10, 20_000, workflow=flow, unpriced=4)
+    found = looked_at(html.unescape(page_of(world.northwind.operator.client)))
+    assert len(found) == 3 and all(link.startswith("/runs/?") and not into for _, link, into in found)
+
+
 @pytest.mark.parametrize(
     ("query", "says"),
     [
