@@ -6,10 +6,11 @@
     |-- send runs              the message is in the queue "runs"
     |   `-- process runs       a worker has taken it, and looks at the run
     `-- invoke_workflow ...    what came of that (telemetry/outwards/trees.py)
+        `-- send runs          one that no HTTP request sent: a sweep's, a worker's that lets go of the run
+            `-- process runs
 
 Between the two is the time in the queue. A wake-up is a hint, so a run may go on without one, and one may find nothing to
-do: told is what was really sent, and really taken. One that no HTTP request sent (a sweep's, a worker's that lets go) is
-in nobody's trace. Told as they happen, like HTTP requests: no journal has them.
+do: told is what was really sent, and really taken. Told as they happen, like HTTP requests: no journal has them.
 """
 
 from __future__ import annotations
@@ -60,13 +61,21 @@ def _otlp(**_: Any) -> Any:
 
 
 def _send(sender: Any = None, headers: Any = None, body: Any = None, routing_key: str = "", **_: Any) -> None:
-    """The message goes on under its own span, in the trace of the HTTP request."""
-    here = tracing.HERE.get()
+    """The message goes on under its own span, in the trace of the HTTP request, or else of the run that it is about."""
     _under_way.sent = None
-    if sender == TASK and here is not None:
+    here = (tracing.HERE.get() or _of_run()) if sender == TASK else None
+    if here is not None:
         hop = _otlp().Hop("send", routing_key, here, headers["id"], str(body[0][0]))
         headers.update(tracing.carried(hop.place))
         _under_way.sent = hop
+
+
+def _of_run() -> tracing.Trace | None:
+    """The run's own place, where its spans are told."""
+    run = tracing.RUN.get()
+    if run is None or not (run.sampled if run.asked else _otlp().samples(run.trace_id)):
+        return None
+    return run.at("run")
 
 
 def _sent(sender: Any = None, **_: Any) -> None:

@@ -13,7 +13,7 @@ from django.db import connection
 from approvals import actions as approvals
 from approvals import canary
 from approvals.probes import planting
-from console import queues
+from console import queues, tracing
 from console.durable import SCHEMA_VERSION
 from console.runs import actions, feed, smoke, wakeups
 from console.runs.changing import GOT_SOMEWHERE
@@ -65,10 +65,11 @@ def lost_wake_ups() -> int:
     with system_scope("sweeping: lost wake-ups"), connection.cursor() as cursor:
         cursor.execute(_FORGOTTEN, [SCHEMA_VERSION, FORGOTTEN, FORGOTTEN, LIMIT])
         found = cursor.fetchall()
-    full = {queue for queue in {queue for _, _, queue in found} if _full(queue)}
-    for run_id, resume, queue in found:
-        if queue not in full and not wakeups.send(run_id, resume=resume, queue=queue):
-            break  # no broker: the next sweep is due soon enough
+    full = {queue for queue in {queue for _, _, queue, _ in found} if _full(queue)}
+    for run_id, resume, queue, kept in found:
+        with tracing.about(run_id, kept):
+            if queue not in full and not wakeups.send(run_id, resume=resume, queue=queue):
+                break  # no broker: the next sweep is due soon enough
     return len(found)
 
 
@@ -167,9 +168,9 @@ def _full(queue: str) -> bool:
 
 
 _FORGOTTEN = f"""
-SELECT id, begun, queue FROM (
-    SELECT id, begun, queue, ready_at, ROW_NUMBER() OVER (PARTITION BY queue ORDER BY ready_at) AS place FROM (
-        SELECT id, started_at IS NOT NULL AS begun, {wakeups.QUEUE} AS queue, ready_at
+SELECT id, begun, queue, trace_context FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY queue ORDER BY ready_at) AS place FROM (
+        SELECT id, started_at IS NOT NULL AS begun, {wakeups.QUEUE} AS queue, ready_at, trace_context
         FROM runs_run WHERE status = 'queued' AND journal_version <= %s
           AND NOT ready_at BETWEEN clock_timestamp() - %s AND clock_timestamp() + %s
     ) AS forgotten

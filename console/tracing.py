@@ -8,11 +8,13 @@ Standard library only: each process imports it, whether traces are exported or n
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -123,6 +125,16 @@ def span_id(run_id: UUID | str, *what: object) -> str:
 HERE: contextvars.ContextVar[Trace | None] = contextvars.ContextVar("sayso_trace", default=None)
 REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("sayso_request_id", default="")
 RUN: contextvars.ContextVar[Origin | None] = contextvars.ContextVar("sayso_origin", default=None)
+
+
+@contextlib.contextmanager
+def about(run_id: UUID | str, kept: str) -> Iterator[None]:
+    """While something is done for this run; ``kept`` is its ``trace_context``."""
+    token = RUN.set(origin(run_id, kept))
+    try:
+        yield
+    finally:
+        RUN.reset(token)
 
 
 def kept() -> str:

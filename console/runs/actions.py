@@ -357,7 +357,7 @@ def wake(run: Run | UUID) -> bool:
         return False
     if rows[0].status == RunStatus.QUEUED:
         # Before what screens are told: somebody waits for this one.
-        wakeups.send_on_commit(run_id, resume=True, queue=rows[0].queue)
+        wakeups.send_on_commit(rows[0], resume=True, queue=rows[0].queue)
         feed.publish(rows[0].tenant_id, feed.run_topic(run_id), "status", status_payload(rows[0]))
     else:
         transaction.on_commit(lambda: feed.nudge(run_id), robust=True)
@@ -385,7 +385,7 @@ def _tell_let_go(rows: list[Run]) -> bool:
     run = rows[0]
     feed.publish(run.tenant_id, feed.run_topic(run.id), "status", status_payload(run))
     if run.status == RunStatus.QUEUED:
-        wakeups.send_on_commit(run.id, resume=True, queue=run.queue)
+        wakeups.send_on_commit(run, resume=True, queue=run.queue)
     return True
 
 

@@ -44,7 +44,7 @@ def create(actor: Actor, workflow: Workflow, revision: Revision, sealed_input: b
 def begin(run: Run, queue: str) -> None:
     """Tell screens of a run that was written, and a worker on commit."""
     feed.publish(run.tenant_id, feed.run_topic(run.id), "status", status_payload(run))
-    wakeups.send_on_commit(run.id, resume=False, queue=queue)
+    wakeups.send_on_commit(run, resume=False, queue=queue)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ what is still to be done: nothing about it is kept with a run.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import redis
@@ -18,6 +19,9 @@ from console.durable.failpoints import hit
 from console.runs import feed
 from console.tenants.models import Tenant
 from console.workflows.models import Workflow
+
+if TYPE_CHECKING:
+    from console.runs.models import Run
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +58,13 @@ def send(run_id: UUID | str, *, resume: bool, queue: str = "") -> bool:
     return True
 
 
-def send_on_commit(run_id: UUID | str, *, resume: bool, queue: str = "") -> None:
+def send_on_commit(run: Run, *, resume: bool, queue: str = "") -> None:
     """The same once the caller's transaction has committed."""
 
     def tell() -> None:
         hit("before_wake_up")
-        send(run_id, resume=resume, queue=queue)
+        with tracing.about(run.id, run.trace_context):
+            send(run.id, resume=resume, queue=queue)
 
     transaction.on_commit(tell, robust=True)
 

@@ -5,6 +5,7 @@
     POST /api/v1/runs                 the web's own span (see otlp.py), where the run was started over HTTP
     |-- send runs                     a wake-up into the queue, and "process runs" under it (see console/hops.py)
     `-- invoke_workflow refund-desk   from its first row to its end, weeks later perhaps
+        |-- send runs                 a wake-up that no HTTP request sent, likewise
         |-- chat gpt-4o-mini          the team's own model, asked who speaks next
         `-- invoke_agent payer        from its first effect until somebody else has the word
             |-- chat gpt-4o-mini      its tries are events

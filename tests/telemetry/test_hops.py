@@ -1,21 +1,28 @@
-"""The way of a wake-up through the broker is in the trace of the HTTP request that sent it: once sent, once for each taking."""
+"""The way of a wake-up through the broker is in the trace of the HTTP request that sent it, or else of its run: once sent,
+once for each taking."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from celery import signals
+from django.utils import timezone
 from kombu import Consumer, Queue
 
-from console import hops, inbox, tracing, worker
+from console import hops, inbox, sweeper, tracing, worker
 from console.celery import app
+from console.runs import actions as runs
 from console.runs import feed, wakeups
+from console.runs.models import Run
+from console.tenants.scopes import system_scope
+from telemetry.outwards import otlp
 from telemetry.outwards.sending import Teller
 from tests.telemetry.collector import Collector, said
 from tests.telemetry.stage import Desk
@@ -139,7 +146,80 @@ def test_what_could_not_be_sent_is_not_told(
     assert [each.name for each in of_hops(collector)] == [f"send {queue}"]
 
 
-def test_what_no_request_sent_is_in_no_trace(desk: Desk, queue: str, collector: Collector, admitted: list[str]) -> None:
+def let_go(run: Any) -> None:
+    """A worker takes it, and leaves."""
+    with system_scope("test"):
+        claim = runs.claim(run.pk, "test")
+        assert claim is not None and runs.release(run.pk, claim.token)
+
+
+def swept(run: Any) -> None:
+    """Nobody has claimed it for long, and a sweep finds it."""
+    with system_scope("test"):
+        Run.objects.filter(pk=run.pk).update(ready_at=timezone.now() - timedelta(minutes=1))
+    assert sweeper.lost_wake_ups() == 1
+
+
+@pytest.mark.parametrize("sent", [let_go, swept])
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_no_request_sent_is_in_its_runs_trace(
+    desk: Desk, queue: str, told: Teller, collector: Collector, admitted: list[str], sent: Any, asked: bool
+) -> None:
+    run = desk.start(traceparent=PARENT)
+    if not asked:
+        with system_scope("test"):
+            Run.objects.filter(pk=run.pk).update(trace_context="", request_id="")  # it began its trace by itself
+    handle(messages(queue)[0])
+    sent(run)
+    [message] = messages(queue)
+    handle(message)
+    *_, send, process = of_hops(collector)
+    origin = tracing.origin(run.pk, desk.now(run).trace_context)
+    assert {each.trace_id.hex() for each in (send, process)} == {origin.trace_id} and (
+        origin.trace_id == TRACE
+    ) is asked
+    assert send.parent_span_id.hex() == origin.span_id("run") and process.parent_span_id == send.span_id
+    assert said(send)["messaging.message.id"] == said(process)["messaging.message.id"] == message.headers["id"]
+
+    assert desk.advance(run).status == "waiting"
+    desk.decide(run, traceparent=PARENT)
+    assert desk.advance(run).status == "waiting"
+    assert desk.finish(run).status == "completed"
+    told.round()
+    whole = [span for span in collector.spans if span.trace_id.hex() == origin.trace_id]
+    above = ("caller", "POST /api/v1/runs") if asked else ()
+    paths = set(tree_of(Collector(spans=whole)).values())  # one tree, in which each span's parent is
+    assert (*above, "invoke_workflow refund-desk", send.name, process.name) in paths
+    assert len({path[: len(above) + 1] for path in paths if "invoke_workflow refund-desk" in path}) == 1
+
+
+@pytest.mark.parametrize("sent", [let_go, swept])
+@pytest.mark.parametrize("asked", [True, False])
+def test_nor_is_it_told_where_its_run_is_not(
+    desk: Desk,
+    queue: str,
+    collector: Collector,
+    admitted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    sent: Any,
+    asked: bool,
+) -> None:
+    run = desk.start(traceparent=f"00-{TRACE}-{CALLER}-00")
+    if not asked:
+        with system_scope("test"):
+            Run.objects.filter(pk=run.pk).update(trace_context="")
+    monkeypatch.setattr(otlp, "samples", lambda trace_id: asked)  # is asked only where a trace begins with the run
+    assert messages(queue)
+    sent(run)
+    [message] = messages(queue)
+    assert "traceparent" not in message.headers
+    handle(message)
+    assert admitted == [str(run.pk)] and of_hops(collector) == []
+
+
+def test_what_is_sent_about_nothing_known_is_in_no_trace(
+    desk: Desk, queue: str, collector: Collector, admitted: list[str]
+) -> None:
     assert tracing.HERE.get() is None and SEND("run 1", resume=True, queue=queue)
     [message] = messages(queue)
     assert "traceparent" not in message.headers
