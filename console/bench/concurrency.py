@@ -27,7 +27,7 @@ from uuid import UUID
 from django.conf import settings
 
 from console.bench import crew, leavings, lent, plain, scripted
-from console.bench.crew import QUEUE, Crew, postgres_cpu
+from console.bench.crew import Crew, postgres_cpu
 from console.bench.figures import Spent, middle
 from console.bench.tenant import bench_actor, workflow_of
 from console.demo.documents import assistant, component, tool, until
@@ -35,7 +35,6 @@ from console.runs import actions as runs
 from console.runs.models import RunStatus
 from console.tenants.access import Actor
 from console.tenants.scopes import tenant_scope
-from console.workflows import actions as workflows
 from console.workflows.models import Workflow
 
 RUNS, CALLS, LATENCY, PROCESSES = 200, 10, 50, 2
@@ -96,8 +95,7 @@ def _told(rounds: Sequence[Round]) -> dict[str, Any]:
 def workflow(actor: Actor, slug: str, body: dict[str, Any]) -> Workflow:
     """A workflow whose runs go to the crew."""
     flow = workflow_of(actor, slug, body)
-    with tenant_scope(actor.tenant):
-        workflows.put_queue(actor, QUEUE, flow)
+    crew.serve(actor, flow)
     return flow
 
 
@@ -118,7 +116,7 @@ def clerk(calls: int) -> dict[str, Any]:
 
 
 def _ours(actor: Actor, workers: Crew, flow: Workflow, count: int) -> Round:
-    workers.hold()
+    crew.hold(actor, flow)
     made: list[UUID] = []
     for _ in range(count):
         with tenant_scope(actor.tenant):
@@ -127,9 +125,10 @@ def _ours(actor: Actor, workers: Crew, flow: Workflow, count: int) -> Round:
             crew.ready(actor, [run.id], AHEAD)
     with tenant_scope(actor.tenant):
         crew.ready(actor, made)
+    crew.serve(actor, flow)
     committed = crew.commits()
     cpu, postgres, began = sum(workers.cpu()), postgres_cpu(), time.time()
-    workers.loose()
+    crew.loose()
     crew.settled(actor, made, RunStatus.COMPLETED)
     spent, after = sum(workers.cpu()) - cpu, postgres_cpu()
     took = crew.last_end(actor, made) - began

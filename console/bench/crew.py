@@ -31,9 +31,11 @@ from console.tenants.access import Actor
 from console.tenants.scopes import tenant_scope
 from console.up.processes import leash
 from console.up.workers import CELERY
+from console.workflows import actions as workflows
+from console.workflows.models import Workflow
 
 QUEUE = "bench-crew"
-HELD = "bench-held"  # where nothing ever is: what a crew listens to until it is let loose
+HELD = "bench-held"  # to which nobody listens: where wake-ups gather until the crew is to have them all
 PATIENCE = 300.0  # seconds for whatever is waited for
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -47,7 +49,7 @@ class Crew:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Crew:
-        argv = [*CELERY, "worker", "-P", "threads", "-c", "16", "-Q", f"{HELD},{QUEUE}", "-l", "error"]
+        argv = [*CELERY, "worker", "-P", "threads", "-c", "16", "-Q", QUEUE, "-l", "error"]
         argv += ["--include", "console.bench.enlisted", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
         for name in self.names:
@@ -71,14 +73,6 @@ class Crew:
         beating = sum(bool(feed.redis_client().exists(heartbeat_key(name))) for name in self.names)
         return len(app.control.ping(self.names, timeout=1)) if beating == len(self.names) else 0
 
-    def hold(self) -> None:
-        """Take no wake-ups any more."""
-        app.control.cancel_consumer(QUEUE, destination=self.names, reply=True, timeout=2)
-
-    def loose(self) -> None:
-        """Take them again, those first that have gathered. Does not wait to hear that it was understood."""
-        app.control.add_consumer(QUEUE, destination=self.names)
-
     def kill(self, number: int) -> None:
         """End a worker as a power cut would."""
         self.processes[number].send_signal(signal.SIGKILL)
@@ -92,6 +86,23 @@ class Crew:
         """Resident bytes of each."""
         pages = [int(Path(f"/proc/{each.pid}/statm").read_text().split()[1]) for each in self.processes]
         return [count * os.sysconf("SC_PAGE_SIZE") for count in pages]
+
+
+def hold(actor: Actor, flow: Workflow) -> None:
+    """Have the wake-ups of the workflow's runs gather where nobody listens."""
+    with tenant_scope(actor.tenant):
+        workflows.put_queue(actor, HELD, flow)
+
+
+def serve(actor: Actor, flow: Workflow) -> None:
+    """Have those that come from now on go to the crew; what has gathered waits for ``loose``."""
+    with tenant_scope(actor.tenant):
+        workflows.put_queue(actor, QUEUE, flow)
+
+
+def loose() -> None:
+    """Give the crew what has gathered, all at once: it listens, so nobody waits to be told to."""
+    feed.redis_client().rename(HELD, QUEUE)
 
 
 def cpu_of(pid: int, *, children: bool = False) -> float:

@@ -92,7 +92,7 @@ def body() -> dict[str, Any]:
 
 
 def _cycles(actor: Actor, decider: Actor, worker: Crew, flow: Any, count: int) -> dict[str, Any]:
-    worker.hold()
+    crew.hold(actor, flow)
     made: list[UUID] = []
     for _ in range(count):
         with tenant_scope(actor.tenant):
@@ -100,9 +100,10 @@ def _cycles(actor: Actor, decider: Actor, worker: Crew, flow: Any, count: int) -
             crew.ready(actor, made[-1:], AHEAD)
     with tenant_scope(actor.tenant):
         crew.ready(actor, made)
+    crew.serve(actor, flow)
     busy, postgres, deciding = worker.cpu()[0], postgres_cpu(), 0.0
     began, decided = time.time(), 0
-    worker.loose()
+    crew.loose()
     while decided < count:
         waiting = _waiting(actor, made)
         cpu = time.process_time()
