@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 from django.core.management import execute_from_command_line
+from django.db import DatabaseError
 
 from console import queues
 from console.up import instance, supervisor, testing
 from console.up.bootstrap import ROOT
 from console.up.places import Refused
+
+OWN = ROOT / ".sayso"
 
 
 def main(arguments: list[str]) -> int:
@@ -24,12 +27,26 @@ def main(arguments: list[str]) -> int:
             return supervisor.run(_options(rest))
         if command == "test":
             return testing.run(rest)
-        rest = _choose_instance(rest)
+        rest, data = _choose_instance(command, rest)
+        try:
+            execute_from_command_line(["manage.py", command, *rest])
+        except DatabaseError as error:
+            from console import outage  # needs Django's settings, which name the chosen instance
+
+            if outage.outage_of(error) is not outage.AWAY:
+                raise
+            raise Refused(_away(data, error)) from error
     except Refused as refusal:
         sys.stderr.write(f"Sayso: {refusal}\n")
         return 2
-    execute_from_command_line(["manage.py", command, *rest])
     return 0
+
+
+def _away(data: Path | None, error: DatabaseError) -> str:
+    if data is None or instance.running(data):
+        return f"the database does not answer: {str(error).splitlines()[0]}; `manage.py doctor` looks at everything"
+    given = "" if data == OWN else f" --data {data}"
+    return f"the instance in {data} is not running: start it with `manage.py up{given}`"
 
 
 def _options(arguments: list[str]) -> supervisor.Options:
@@ -40,9 +57,7 @@ def _options(arguments: list[str]) -> supervisor.Options:
     parser.add_argument(
         "--host", default="127.0.0.1", help="the address it listens on (default 127.0.0.1: this machine only)"
     )
-    parser.add_argument(
-        "--data", type=Path, default=ROOT / ".sayso", help="directory of this instance (default .sayso)"
-    )
+    parser.add_argument("--data", type=Path, default=OWN, help="directory of this instance (default .sayso)")
     parser.add_argument("--workers", type=_count, default=1, metavar="N", help="worker processes (default 1)")
     parser.add_argument(
         "--queues", type=_queue, nargs="+", action="extend", default=[], metavar="NAME=N",
@@ -80,10 +95,11 @@ def _queue(text: str) -> tuple[str, int]:
     return name, _count(count)
 
 
-def _choose_instance(arguments: list[str]) -> list[str]:
+def _choose_instance(command: str, arguments: list[str]) -> tuple[list[str], Path | None]:
     """Take ``--data DIR`` out of ``arguments`` and put that instance's environment in place. Raises Refused.
 
-    Without it: DATABASE_URL where set, else the instance in ``.sayso`` where there is one.
+    Without it: DATABASE_URL where set, else the instance in ``.sayso`` where there is one; for a benchmark, which can start
+    one of its own, where it is running. Returns the rest, and the instance's directory where it was one.
     """
     rest, data = [], None
     waiting = iter(arguments)
@@ -96,10 +112,10 @@ def _choose_instance(arguments: list[str]) -> list[str]:
             data = argument.removeprefix("--data=")
         else:
             rest.append(argument)
-    if data is not None:
-        instance.adopt(Path(data).absolute())
-    elif (
-        "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ and instance.exists(ROOT / ".sayso")
-    ):
-        instance.adopt(ROOT / ".sayso")
-    return rest
+    chosen = None if data is None else Path(data).absolute()
+    if chosen is None and "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ:
+        found = instance.running(OWN) if command == "bench" else instance.exists(OWN)
+        chosen = OWN if found else None
+    if chosen is not None:
+        instance.adopt(chosen)
+    return rest, chosen

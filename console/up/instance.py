@@ -77,6 +77,18 @@ def exists(data: Path) -> bool:
     return (data / STATE).exists()
 
 
+def running(data: Path) -> bool:
+    """Whether a supervisor holds the lock of the instance there."""
+    try:
+        with open(data / "lock", encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
 def adopt(data: Path) -> None:
     """Put the environment of the instance at ``data`` in place of ours. Raises Refused when there is none."""
     if not exists(data):
