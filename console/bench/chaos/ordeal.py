@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from console.bench.chaos import books as accounts
 from console.bench.chaos import disasters, journals, teams
 from console.bench.chaos.api import Client, Complaints
 from console.bench.chaos.people import Operators, Register, Reviewer, at_work
+from console.bench.interrupts import Interrupt
 from console.bench.tenant import bench_actor, free_port, reviewer_tokens
 from console.tenants import access, actions
 from console.tenants.access import Actor
@@ -72,8 +72,9 @@ def run(plan: Plan) -> tuple[dict[str, Any], dict[str, float]]:
     up = int(os.environ.get(OWN, "0"))
     if not up:
         raise RuntimeError("chaos kills processes: it only runs against an instance that the bench has started itself")
-    signal.signal(signal.SIGTERM, _interrupt)  # whoever is frozen has to be let go of
+    interrupt = Interrupt()  # whoever is frozen has to be let go of
     with _world(plan.seed) as world:
+        interrupt.heed()
         actor = bench_actor(default_url=f"{world}/v1")
         teams.register(actor, world, plan.tool_timeout)
         return _Chaos(plan, up, world, teams.make(actor, plan.tool_timeout), actor).run()
@@ -99,10 +100,6 @@ def _world(seed: int) -> Iterator[str]:
         yield url
     finally:
         disasters.stop(process, 5)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 class _Chaos:

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.core.management import call_command
 from django.db import OperationalError, connections
+
+from console.bench.interrupts import Interrupt
 
 NAME = "sayso_bench_dashboard"
 PATIENCE = 60.0  # seconds for a session to end that is not ours to end
@@ -25,8 +26,7 @@ def database() -> Iterator[None]:
     standard error, and the next benchmark drops it: what was measured is not lost for it.
     """
     # Ended by a person, or with the shell: the database goes, too.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    Interrupt(signal.SIGINT)
     names = {alias: connections.settings[alias]["NAME"] for alias in ("default", "owner")}
     _drop()
     with connections["owner"].cursor() as cursor:
@@ -41,10 +41,6 @@ def database() -> Iterator[None]:
             _drop()
         except OperationalError as error:
             sys.stderr.write(f"The database {NAME} stays until the next benchmark: {error}{_who()}\n")
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _drop() -> None:

@@ -37,6 +37,7 @@ from console.bench.chaos.disasters import stop
 from console.bench.dashboard import measuring as dashboard
 from console.bench.fanout import measuring as fanout
 from console.bench.figures import machine
+from console.bench.interrupts import Interrupt
 from console.bench.tenant import free_port
 from console.up.processes import leash
 
@@ -97,7 +98,7 @@ class Command(BaseCommand):
         bench = BENCHES.get(name) or partial(
             ordeal.run, ordeal.Plan.of(options["minutes"] or 1.0, 1 if options["seed"] is None else options["seed"])
         )
-        signal.signal(signal.SIGTERM, _interrupt)  # what it has made goes with it
+        Interrupt()  # what it has made goes with it
         failed = ""
         try:
             figures, ratios = bench() if name in ALONE else _alone(bench)
@@ -118,8 +119,7 @@ class Command(BaseCommand):
     def _with_own_instance(self, options: dict[str, Any]) -> None:
         """Start an instance in a scratch directory, run the benchmark against it in a process of its own, stop it."""
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGINT, _interrupt)  # a shell that starts it in the background has it ignored
+        interrupt = Interrupt(signal.SIGINT)  # a shell that starts it in the background has it ignored
         with tempfile.TemporaryDirectory(prefix="sayso-bench-") as scratch:
             data = str(Path(scratch) / "data")
             port = free_port()
@@ -136,6 +136,7 @@ class Command(BaseCommand):
                 )
             environment[ordeal.OWN] = str(instance.pid)
             try:
+                interrupt.heed()
                 if not _comes_up(instance, f"http://127.0.0.1:{port}/readyz"):
                     raise CommandError("no instance could be started:\n" + log_path.read_text()[-2000:])
                 arguments = [*manage, "bench", options["name"], "--data", data]
@@ -146,6 +147,7 @@ class Command(BaseCommand):
                     arguments, stdout=subprocess.PIPE, env=environment, preexec_fn=leash(signal.SIGTERM)
                 )
                 try:
+                    interrupt.heed()
                     found = inner.communicate()[0]
                 finally:
                     stop(inner, 60)
@@ -165,10 +167,6 @@ def _alone(bench: Callable[[], Report]) -> Report:
         if tenant is not None:
             leavings.clear(tenant)
         return bench()
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _minutes(text: str) -> float:
