@@ -35,6 +35,7 @@ class Register:
     lock: threading.Lock = field(default_factory=threading.Lock)
     tickets: dict[str, int] = field(default_factory=dict)  # by run
     retried: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)  # with a request that nobody will decide
     cancels: int = 0
     decided: Counter[str] = field(default_factory=Counter)  # by kind and verdict
     too_late: int = 0
@@ -73,8 +74,13 @@ class Operators:
                 code, said = self._client.post(f"/runs/{run_id}/cancel")
                 self._register.cancels += code < 300
                 self._unless(code, (200, 202, 409), said)
-        while starting() and len(self._open) < self._at_once and self._next <= self._most:
+        while starting() and self._busy() < self._at_once and self._next <= self._most:
             self._start()
+
+    def _busy(self) -> int:
+        """How many are under way. What nobody will decide takes no other's place, or in the end nothing would happen."""
+        with self._register.lock:
+            return len(self._open.keys() - self._register.left)
 
     def _start(self) -> None:
         ticket, self._next = self._next, self._next + 1
@@ -143,6 +149,8 @@ class Reviewer:
         if turn >= item["approvers"] or any(vote["by"] == self._name for vote in item["votes"]):
             return
         if item["kind"] != "in_doubt" and drawn.random() < UNDECIDED:
+            with self._register.lock:
+                self._register.left.add(item["run"])
             return
         self._looked[item["id"]] += 1
         words = self._words(item, drawn, fresh=self._looked[item["id"]] == 1 and turn == 0)
