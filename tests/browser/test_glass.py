@@ -8,6 +8,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route, expect
 
 from tests.approvals.desk import Desk
+from tests.browser.conftest import caught, intercept
 from tests.forked import past, put
 from tests.pages.test_glass import talk
 from tests.world import World
@@ -43,24 +44,23 @@ def test_a_step_that_comes_after_the_dialog_was_closed_opens_it_no_more(desk: De
     page.locator(".falls a[data-step-link]").nth(1).click()
     expect(page.get_by_role("dialog")).to_contain_text("Step 2")
     expect(page).to_have_url(re.compile(r"\?step=2$"))
+    page.evaluate("document.addEventListener('htmx:afterSettle', () => document.body.dataset.settled = 'yes')")
     page.evaluate("htmx.config.defaultSettleDelay = 1000")  # time to close what has come, before htmx is done with it
     page.get_by_role("dialog").get_by_role("link", name="step 4").click()
     expect(page.get_by_role("dialog")).to_contain_text("Step 4")
-    page.evaluate("document.addEventListener('htmx:afterSettle', () => document.body.dataset.settled = 'yes')")
     page.keyboard.press("Escape")
     expect(page.locator("body[data-settled]")).to_be_attached()
     expect(page.get_by_role("dialog")).to_be_hidden()
-    page.evaluate("htmx.config.defaultSettleDelay = 20")
 
     held: list[Route] = []
-    page.route("**/steps/4/", lambda route: held.append(route))
+    intercept(page, "**/steps/4/", lambda route: held.append(route))
     page.locator(".falls a[data-step-link]").nth(1).click()
     expect(page.get_by_role("dialog")).to_contain_text("Step 2")
     page.get_by_role("dialog").get_by_role("link", name="step 4").click()
-    page.wait_for_function("document.querySelector('.htmx-request')")
+    route = caught(page, held, "/steps/4/")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    held[0].continue_()
+    route.continue_()
     expect(page.locator("#step-dialog-body")).to_contain_text("Step 4")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page).to_have_url(re.compile(rf"/runs/{run.pk}/$"))
