@@ -23,6 +23,7 @@ from autogen_agentchat import messages
 from autogen_agentchat.agents import _assistant_agent, _base_chat_agent
 from autogen_agentchat.messages import BaseMessage, MessageFactory, StructuredMessage
 from autogen_agentchat.teams._group_chat import _chat_agent_container
+from autogen_core import SingleThreadedAgentRuntime
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
 from openai import NotGiven, Omit
@@ -125,6 +126,17 @@ def hush() -> None:
             logger.addFilter(DropTornDown())
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.WARNING)
+
+
+def dismantle(team: Any) -> None:
+    """Take a team apart that is over. Its runtime and its agents hold each other, so that it would all wait for the garbage
+    collector, which stops every run of the process to look for such."""
+    runtime = getattr(team, "_runtime", None)
+    if isinstance(runtime, SingleThreadedAgentRuntime):
+        runtime._instantiated_agents.clear()
+        runtime._agent_factories.clear()
+        # Of one that was broken off: its loop, and the error with all that was called down to it.
+        runtime._run_context = runtime._background_exception = None
 
 
 def trust_model_name(client: Any) -> None:

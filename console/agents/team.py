@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ async def run_team(
     contract_violation. Raises ValueError when the body makes no sense, KeyError for a tool that is gone.
     """
     room, team = rebuilt(run, body, environment, pace)
+    run.afterwards(functools.partial(quiet.dismantle, team))
     return await _Show(room, team, body["team"], body.get("output_contract"), emit).play(task)
 
 

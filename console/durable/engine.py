@@ -65,7 +65,9 @@ class Handle:
 
     def _bind(self, run: Run | None) -> None:
         self._run = run
-        if run is not None:
+        if run is None:
+            self._went_live = None  # it may be the caller's, who holds this hand
+        else:
             run.went_live = self._went_live
         if run is not None and self._asked is not None:
             run.end(self._asked)

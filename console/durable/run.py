@@ -9,6 +9,7 @@ same interleaving as the run that was recorded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Callable
@@ -78,7 +79,7 @@ class Run(Tracked):
 
     __slots__ = (
         "_asked", "_by_place", "_counts", "_deliveries", "_live", "_next", "_now", "_order",
-        "_outcome", "_waiting", "at", "driver", "loop", "main", "models", "run_id", "tools", "torn", "went_live",
+        "_afterwards", "_outcome", "_waiting", "at", "driver", "loop", "main", "models", "run_id", "tools", "torn", "went_live",
     )  # fmt: skip
 
     def __init__(self, run_id: str, started_at: datetime, models: timedelta, tools: timedelta) -> None:
@@ -102,6 +103,7 @@ class Run(Tracked):
         self._waiting: list[Pending] = []  # asked for, not recorded, in the order asked
         self._deliveries: deque[tuple[Pending, Step]] = deque()  # live results, durable, not yet handed over
         self._counts: dict[str, int] = {}
+        self._afterwards: list[Callable[[], None]] = []
 
     # What a team may use
 
@@ -166,6 +168,10 @@ class Run(Tracked):
         """End the run with a stop reason, from inside it. Never returns."""
         self.end(Stopped(reason, detail))
         await self._park()
+
+    def afterwards(self, callback: Callable[[], None]) -> None:
+        """Have something called when nothing of this advance is left, whatever it came to. It must not raise."""
+        self._afterwards.append(callback)
 
     # Asking
 
@@ -327,8 +333,15 @@ class Run(Tracked):
         """Let go of the record, so that it does not wait for the garbage collector."""
         self.driver = self.main = self.went_live = None
         self._by_place, self._asked, self._order = {}, {}, []
+        tasks, self.tasks = self.tasks, []  # the context of each holds the run
+        for task in tasks:
+            if task.cancelled():
+                with contextlib.suppress(asyncio.CancelledError):
+                    task.exception()  # takes it out of the task: all that was called down to it hangs on to it
         self._waiting.clear()
         self._deliveries.clear()
+        while self._afterwards:
+            self._afterwards.pop()()
 
     @property
     def outcome(self) -> asyncio.Future[Outcome]:

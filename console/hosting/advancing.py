@@ -102,8 +102,10 @@ class Turn:
         self._resumed: float | None = None  # seconds from the claim until all of the record was handed back
         given = (means.database, claimed.run, claimed.wake, claimed.today, claimed.decided, claimed.rules)
         self.gates = HostGates(*given) if claimed.case is None else StandIn(claimed.case, *given)
+        # Neither of the two holds the turn: it would hold itself, and all that it has read would wait for the collector.
+        read, heard = functools.partial(_read, claimed), functools.partial(_heard, means, claimed.run.id)
         self.journal = PostgresJournal(
-            means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, self._read, means.name, self._heard
+            means.writer, claimed.run.id, claimed.run.tenant_id, claimed.token, read, means.name, heard
         )
         self._watcher = Watcher(self.journal, means.ephemeral, claimed.told)
         self._timed_out = False
@@ -205,16 +207,6 @@ class Turn:
         self._timed_out = True
         self.handle.cancel()
 
-    async def _heard(self, step: Step) -> None:
-        log.warning("run %s: what came of %s#%s was heard too late to be recorded", self.run_id, step.scope, step.n)
-        try:
-            await self._means.database.run(_tell_late, self.run_id, step.scope, step.n)
-        except Exception:  # it is kept; only screens that are open now do not hear of it
-            log.exception("run %s: nobody could be told", self.run_id)
-
-    async def _read(self) -> list[Step]:
-        return self._claimed.steps
-
     async def _let_go(self, outcome: Outcome) -> None:
         broken_off = Decimal(0) if self._lent is None else self._lent.broken_off_cost
         if isinstance(outcome, Lost):
@@ -244,6 +236,18 @@ class Turn:
         if self._claimed.steps:  # without a record there was nothing to come back to
             resumed = worked if self._resumed is None else self._resumed
         return replace(totals.of(self.journal.steps.values()), worked_s=worked, resumed_s=resumed)
+
+
+async def _read(claimed: Claimed) -> list[Step]:
+    return claimed.steps
+
+
+async def _heard(means: Means, run_id: UUID, step: Step) -> None:
+    log.warning("run %s: what came of %s#%s was heard too late to be recorded", run_id, step.scope, step.n)
+    try:
+        await means.database.run(_tell_late, run_id, step.scope, step.n)
+    except Exception:  # it is kept; only screens that are open now do not hear of it
+        log.exception("run %s: nobody could be told", run_id)
 
 
 async def claim(means: Means, run_id: str) -> Turn | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
+import weakref
 from importlib.metadata import version
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,6 +23,8 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from pydantic import BaseModel
 
 from console.agents import quiet
+from console.agents import team as stage_of_teams
+from console.durable.run import Run
 from tests.agents.stage import World, agent, never, team
 from tests.agents.test_round_robin import desk
 
@@ -39,6 +44,8 @@ def test_the_private_names_are_where_they_were() -> None:
         with quiet.loud():
             assert getattr(owner, name) is not ours
         assert getattr(owner, name) is ours
+    bare = SingleThreadedAgentRuntime()
+    assert bare._instantiated_agents == {} == bare._agent_factories  # what dismantle empties
     client = OpenAIChatCompletionClient(model="gpt-4o-mini", api_key="k")
     assert client._resolved_model != "gpt-4o-mini"  # what trust_model_name is there for
 
@@ -95,6 +102,29 @@ def test_a_request_to_a_model_is_what_the_package_would_make_of_it() -> None:
         walked = asyncio.run(completions.async_maybe_transform(given, expected))
     assert completions.async_maybe_transform is quiet._as_it_is
     assert asyncio.run(quiet._as_it_is(given, expected)) == walked
+
+
+def test_a_team_that_is_over_does_not_wait_for_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[weakref.ref[object]] = []
+    rebuilt = stage_of_teams.rebuilt
+
+    def watched(run: Run, *given: Any) -> Any:
+        room, team = rebuilt(run, *given)
+        kept.extend(map(weakref.ref, (run, room, team, team._runtime, *team._participants)))
+        return room, team
+
+    monkeypatch.setattr(stage_of_teams, "rebuilt", watched)
+    world = desk()
+    gc.collect()
+    gc.disable()
+    try:
+        (ask,) = world.parks()
+        assert len(kept) == 5 and [each() for each in kept] == [None] * 5
+        world.decide(ask, "approve")
+        world.finishes()
+        assert len(kept) == 15 and [each() for each in kept] == [None] * 15  # once more for the replay
+    finally:
+        gc.enable()
 
 
 def test_a_run_that_is_torn_down_is_quiet_and_a_real_fault_is_not(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -118,6 +120,27 @@ def test_a_run_goes_from_start_to_finish(desk: Desk) -> None:
         "completed",
     ]
     assert len(desk.done()) == 2
+
+
+def test_a_turn_that_is_over_does_not_wait_for_the_collector(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[weakref.ref[object]] = []
+    take = advancing.Turn.take
+
+    def watched(turn: advancing.Turn) -> Any:
+        kept.extend(map(weakref.ref, (turn, turn.journal, turn.gates)))
+        return take(turn)
+
+    monkeypatch.setattr(advancing.Turn, "take", watched)
+    gc.collect()
+    gc.disable()
+    try:
+        run = desk.becomes(desk.start(turns=1, gate=True), "waiting")
+        until(lambda: [each() for each in kept] == [None] * 3)
+        desk.decide(*desk.pending(run))
+        desk.becomes(run, "completed", "failed")
+        until(lambda: [each() for each in kept] == [None] * 6)
+    finally:
+        gc.enable()
 
 
 def test_it_parks_at_a_gate_and_goes_on_when_decided(desk: Desk) -> None:
