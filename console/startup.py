@@ -14,6 +14,7 @@ from django.urls import get_resolver
 from console.tenants import roles
 
 FILES = 65_536
+WORKER = (100_000, 20, 50)  # of the collector, in a worker: what is over goes by itself there, so it has little to find
 
 
 def refuse_privilege() -> None:

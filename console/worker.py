@@ -237,7 +237,7 @@ def _begin(sender: Any = None, **_: Any) -> None:
             list(app.amqp.queues.consume_from),
         )
         _host.start()
-        startup.settle((20_000, 20, 50))
+        startup.settle(startup.WORKER)
     except BaseException:
         log.critical("the worker cannot start", exc_info=True)
         logging.shutdown()

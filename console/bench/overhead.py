@@ -91,7 +91,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
     for spec in scripted.specs().values():
         catalogue.register(spec)
     actor = bench_actor()
-    startup.settle((20_000, 20, 50))  # as a worker does
+    startup.settle(startup.WORKER)
     worker = _Worker()
     figures: dict[str, Any] = {"commit_ms": ms(commit_seconds())}
     ratios: dict[str, float] = {}

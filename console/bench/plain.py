@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import sys
 import time
@@ -22,6 +21,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
+from console import startup
 from console.agents import quiet
 from console.bench import scripted
 
@@ -81,9 +81,9 @@ def main() -> None:
         else:
             make = lambda: scripted.stock_team(given.calls, given.latency)  # noqa: E731
         runner.run(side_by_side(make, WARM))
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)  # a worker's collector: what the baseline gains by it, it shall have
+        startup.settle(
+            (20_000, 20, 50)
+        )  # less often than Python's own, and no less than is good for it: it leaves more
         print("ready", flush=True)
         for _ in sys.stdin:
             began = time.process_time()
