@@ -2,16 +2,19 @@
 
 AutoGen's runtime serialises every message for traces and logs that nobody asked for, whatever the level: a third of a
 replay. It makes a task of each message for each who hears it, even where that is one; and an id for each from the system's
-own chance, where every other thread may take the interpreter away meanwhile. The openai package walks through each message
-of each request against the types of its parameters, to rename and to format what never needs it in a chat: after two hundred
-turns that is four fifths of what a worker does. All of it can be switched off by private names only, so
-``tests/agents/test_quiet.py`` notices when they move.
+own chance, where every other thread may take the interpreter away meanwhile. For each team it looks four times through all
+names of its classes for what they handle. What is left of a team holds itself, and waits for the garbage collector. The
+openai package walks through each message of each request against the types of its parameters, to rename and to format what
+never needs it in a chat: after two hundred turns that is four fifths of what a worker does. All of it can be switched off by
+private names only, so ``tests/agents/test_quiet.py`` notices when they move.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import logging
 import random
 from collections.abc import Awaitable, Iterator
@@ -23,7 +26,7 @@ from autogen_agentchat import messages
 from autogen_agentchat.agents import _assistant_agent, _base_chat_agent
 from autogen_agentchat.messages import BaseMessage, MessageFactory, StructuredMessage
 from autogen_agentchat.teams._group_chat import _chat_agent_container
-from autogen_core import SingleThreadedAgentRuntime
+from autogen_core import RoutedAgent, SingleThreadedAgentRuntime
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
 from openai import NotGiven, Omit
@@ -86,6 +89,11 @@ def _short(self: Any) -> str:
     return f"<{type(self).__name__} of {self.source}>"
 
 
+def _once(method: Any) -> Any:
+    """A class method that says the same each time, looked up among a class's many names once."""
+    return classmethod(functools.cache(method.__func__))
+
+
 _is_registered = MessageFactory.is_registered
 
 
@@ -106,12 +114,14 @@ _CHANGES: list[tuple[Any, str, Any]] = [
     (runtime, "uuid", _IDS),
     (messages, "uuid", _IDS),
     (_assistant_agent, "uuid", _IDS),
+    (RoutedAgent, "_discover_handlers", _once(vars(RoutedAgent)["_discover_handlers"])),
+    (RoutedAgent, "_handles_types", _once(vars(RoutedAgent)["_handles_types"])),
     (runtime.SingleThreadedAgentRuntime, "_create_otel_attributes", _no_attributes),
     (runtime.SingleThreadedAgentRuntime, "_try_serialize", _no_payload),
     (BaseMessage, "__repr__", _short),  # each message is put into a log line before it is asked who wants the line
     (completions, "async_maybe_transform", _as_it_is),
 ]
-_STOCK = [getattr(owner, name) for owner, name, _ in _CHANGES]
+_STOCK = [inspect.getattr_static(owner, name) for owner, name, _ in _CHANGES]
 
 
 def hush() -> None:

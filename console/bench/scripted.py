@@ -83,9 +83,12 @@ class Scripted(ChatCompletionClient):
     capabilities = model_info  # type: ignore[assignment]
 
 
+_NAMED = re.compile(rf"{MODEL}-(\d+)")
+
+
 def named(model: str) -> Scripted | None:
     """The client that a document's model name stands for; None for a model of somebody else."""
-    found = re.fullmatch(rf"{MODEL}-(\d+)", model)
+    found = _NAMED.fullmatch(model)
     return None if found is None else Scripted(int(found[1]))
 
 

@@ -13,6 +13,9 @@ from uuid import UUID
 
 import pytest
 from autogen_agentchat.messages import MessageFactory, StructuredMessage, TextMessage
+from autogen_agentchat.teams._group_chat._chat_agent_container import ChatAgentContainer
+from autogen_agentchat.teams._group_chat._round_robin_group_chat import RoundRobinGroupChatManager
+from autogen_agentchat.teams._group_chat._selector_group_chat import SelectorGroupChatManager
 from autogen_core import SingleThreadedAgentRuntime
 from autogen_core import _single_threaded_agent_runtime as runtime
 from autogen_core._telemetry._tracing import TraceHelper
@@ -42,8 +45,8 @@ def test_the_private_names_are_where_they_were() -> None:
     assert repr(TextMessage(source="a", content="hello")) == "<TextMessage of a>"
     for owner, name, ours in quiet._CHANGES:
         with quiet.loud():
-            assert getattr(owner, name) is not ours
-        assert getattr(owner, name) is ours
+            assert inspect.getattr_static(owner, name) is not ours
+        assert inspect.getattr_static(owner, name) is ours
     bare = SingleThreadedAgentRuntime()
     assert bare._instantiated_agents == {} == bare._agent_factories  # what dismantle empties
     client = OpenAIChatCompletionClient(model="gpt-4o-mini", api_key="k")
@@ -53,6 +56,16 @@ def test_the_private_names_are_where_they_were() -> None:
 def test_ids_are_different_and_of_the_kind_that_they_were() -> None:
     first, second = (UUID(TextMessage(source="a", content="hello").id) for _ in range(2))
     assert first != second and first.version == second.version == 4
+
+
+def test_what_a_class_handles_is_looked_up_once_and_for_each_class() -> None:
+    classes = (ChatAgentContainer, RoundRobinGroupChatManager, SelectorGroupChatManager)
+    for one in classes:
+        with quiet.loud():
+            handlers, types = one._discover_handlers(), one._handles_types()
+        assert [each.__name__ for each in one._discover_handlers()] == [each.__name__ for each in handlers] != []
+        assert [each for each, _ in one._handles_types()] == [each for each, _ in types] != []
+        assert one._discover_handlers() is one._discover_handlers()
 
 
 def test_what_is_awaited_by_itself_says_what_it_says() -> None:
