@@ -23,7 +23,7 @@ from console.tenants.roles import SYSTEM
 
 log = logging.getLogger(__name__)
 
-EVERY = 1.0  # seconds between two renewals
+EVERY = 2.0  # seconds between two renewals: each writes the row of every live run anew, in every index
 LOOK = 0.4  # seconds between two looks at whether somebody ended a run, where no nudge was heard
 HEARTBEAT_TTL = 10  # seconds
 
