@@ -30,10 +30,11 @@ from approvals.legible import exact, oddities, plain
 from approvals.models import ApprovalRequest, Sighting, Vote
 from approvals.probes import telling
 from approvals.rules import duration as rule_duration
+from console.runs import told
 from console.runs.feed import run_topic
 from console.runs.models import FeedEvent, Run
 from console.templatetags.sayso import duration
-from console.tenants import access, crypto, display
+from console.tenants import access, display
 from console.tenants.access import Actor
 
 Json = Any
@@ -160,12 +161,10 @@ def approve_label(row: ApprovalRequest, votes: int, edited_by: str = "") -> str:
 
 def conversation(actor: Actor, row: ApprovalRequest) -> list[dict[str, Json]]:
     """The last messages of the run up to the decision, oldest first."""
-    events = access.all(FeedEvent, actor).filter(topic=run_topic(row.run_id), kind="message")
-    if row.decided_at:
-        events = events.filter(at__lte=row.decided_at)
+    rows = access.all(FeedEvent, actor).filter(topic=run_topic(row.run_id), kind="message")
     found = []
-    for event in reversed(events.order_by("-seq")[:CONVERSATION]):
-        message = crypto.unseal_json(event.tenant_id, "feed", bytes(event.sealed))
+    for event in told.messages(rows, CONVERSATION, until=row.decided_at):
+        message = event.payload
         usage = message.get("models_usage") or {}
         tokens = int(usage.get("prompt_tokens") or 0) + int(usage.get("completion_tokens") or 0)
         found.append({**message, "at": message.get("at") or event.at, "tokens": tokens})

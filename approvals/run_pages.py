@@ -15,7 +15,7 @@ from approvals import actions, listing, showing
 from approvals.errors import RunOver
 from approvals.models import ApprovalRequest
 from console.durable import SCHEMA_VERSION
-from console.runs import effects, figures, forks, moment_pages, retries, step_pages, waterfall
+from console.runs import effects, figures, forks, moment_pages, retries, step_pages, told, waterfall
 from console.runs.actions import Refused, status_payload
 from console.runs.feed import run_topic
 from console.runs.models import TERMINAL, FeedEvent, FeedTopic, Run, Step
@@ -165,14 +165,11 @@ def _feed(actor: Actor, row: Run, everything: bool, display: Display) -> dict[st
     """
     topic = run_topic(row.pk)
     seq = access.all(FeedTopic, actor).filter(name=topic).values_list("last_seq", flat=True).first() or 0
-    events = access.all(FeedEvent, actor).filter(topic=topic, kind="message").order_by("-seq")
-    rows = list(events if everything else events[: MESSAGES + 1])
-    earlier = not everything and len(rows) > MESSAGES
-    shown = reversed(rows[:MESSAGES] if earlier else rows)
-    messages = [
-        step_pages.seen(crypto.unseal_json(event.tenant_id, "feed", bytes(event.sealed)), display) for event in shown
-    ]
-    return {"messages": messages, "earlier": earlier, "seq": seq}
+    rows = access.all(FeedEvent, actor).filter(topic=topic, kind="message")
+    events = told.messages(rows) if everything else told.messages(rows, MESSAGES + 1)
+    earlier = not everything and len(events) > MESSAGES
+    shown = events[-MESSAGES:] if earlier else events
+    return {"messages": [step_pages.seen(event.payload, display) for event in shown], "earlier": earlier, "seq": seq}
 
 
 def _buttons(actor: Actor, row: Run) -> dict[str, Any]:

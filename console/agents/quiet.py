@@ -91,7 +91,8 @@ def _short(self: Any) -> str:
 
 def _once(method: Any) -> Any:
     """A class method that says the same each time, looked up among a class's many names once."""
-    return classmethod(functools.cache(method.__func__))
+    found: Any = functools.cache(method.__func__)
+    return classmethod(found)
 
 
 _is_registered = MessageFactory.is_registered

@@ -10,6 +10,7 @@ measure on a fresh instance. SAYSO_BENCH_PARKED sets another number of runs, for
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -25,9 +26,8 @@ from console.bench import leavings, resume
 from console.bench.figures import middle, ms
 from console.bench.tenant import bench_actor
 from console.celery import app
-from console.runs import feed
+from console.runs import feed, told
 from console.runs.models import FeedEvent, FeedTopic, Run, Step, StepPayload
-from console.tenants import crypto
 from console.tenants.access import Actor
 from console.tenants.scopes import tenant_scope
 
@@ -130,8 +130,7 @@ def _messages(actor: Actor, runs: Sequence[UUID]) -> float:
     topics = [feed.run_topic(run_id) for run_id in runs]
     with tenant_scope(actor.tenant):
         rows = FeedEvent.objects.filter(tenant=actor.tenant, topic__in=topics, kind="message")
-        sealed = [bytes(each) for each in rows.values_list("sealed", flat=True)]
-        return sum(len(crypto.unseal(actor.tenant.id, "feed", each)) for each in sealed) / len(runs)
+        return sum(len(json.dumps(event.payload)) for event in told.messages(rows)) / len(runs)
 
 
 def _memory() -> int:

@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import connections
 from redis.asyncio import Redis
 
-from console.runs import feed, told
-from console.runs.models import FeedEvent, FeedTopic, Run
+from console.runs import feed
+from console.runs.models import FeedTopic, Run
 from console.tenants import scopes
 from console.tenants.masks import Masker
 
@@ -40,8 +40,8 @@ class PostgresFeed:
 
         def read() -> list[Event]:
             with scopes.tenant_scope(UUID(tenant)):
-                rows = FeedEvent.objects.filter(topic=topic, seq__gt=seq).order_by("seq")[:limit]
-                return _events(list(rows))
+                events = feed.events(topic, seq, limit)
+                return [Event(each.topic, each.seq, each.kind, each.at.isoformat(), each.payload) for each in events]
 
         return await _in_thread(read)
 
@@ -95,11 +95,6 @@ async def blotted(setting: str, titles: list[str]) -> dict[str, str]:
 def _redis() -> Redis:
     # No read timeout: a quiet feed is not a dead one. The keepalive notices a peer that is gone.
     return Redis.from_url(settings.REDIS_URL, socket_timeout=None, health_check_interval=15)
-
-
-def _events(rows: list[FeedEvent]) -> list[Event]:
-    said = zip(rows, told.payloads(rows), strict=True)
-    return [Event(row.topic, row.seq, row.kind, row.at.isoformat(), payload) for row, payload in said]
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

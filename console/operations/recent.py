@@ -4,6 +4,7 @@ last few events of the runs that moved lately."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -32,24 +33,29 @@ def events(tenant: UUID, filters: Filters, title: Callable[[str], str]) -> list[
 
 
 def _facts(tenant: UUID, rows: Sequence[tuple[Any, ...]]) -> Iterable[Facts]:
+    whose = {f"run:{run_id}": RunFacts(str(tenant), str(slug), str(title)) for run_id, slug, title, *_ in rows}
     kept = [
-        FeedEvent(topic=f"run:{run_id}", tenant_id=tenant, kind=kind, index=index, at=at, sealed=sealed)
-        for run_id, _, _, kind, index, at, sealed in rows
+        FeedEvent(
+            topic=f"run:{run_id}", tenant_id=tenant, seq=seq, kind=kind, index=index, at=at, sealed=sealed, many=many
+        )
+        for run_id, _, _, seq, kind, index, at, sealed, many in rows
     ]
-    for (_, slug, title, *_), row, payload in zip(rows, kept, told.payloads(kept), strict=True):
-        event = Event(row.topic, 0, row.kind, row.at.isoformat(), payload)
-        yield facts_of(event, RunFacts(str(tenant), str(slug), str(title)), 0)
+    last = Counter[str]()
+    for event in sorted(told.events(kept), key=lambda each: (each.at, each.seq), reverse=True):
+        last[event.topic] += 1
+        if last[event.topic] <= EACH:
+            said = Event(event.topic, 0, event.kind, event.at.isoformat(), event.payload)
+            yield facts_of(said, whose[event.topic], 0)
 
 
 _LAST = """
-SELECT r.id, w.slug, r.title, e.kind, e.index, e.at, e.sealed FROM (
+SELECT r.id, w.slug, r.title, e.seq, e.kind, e.index, e.at, e.sealed, e.many FROM (
     (SELECT id, workflow_id, title FROM runs_run WHERE tenant_id = %(tenant)s AND status = 'running'
      ORDER BY created_at DESC LIMIT %(runs)s)
     UNION
     (SELECT id, workflow_id, title FROM runs_run WHERE tenant_id = %(tenant)s ORDER BY created_at DESC, id DESC
      LIMIT %(runs)s)
 ) r JOIN workflows_workflow w ON w.id = r.workflow_id AND w.tenant_id = %(tenant)s
-CROSS JOIN LATERAL (SELECT kind, index, at, sealed FROM runs_feedevent
+CROSS JOIN LATERAL (SELECT seq, kind, index, at, sealed, many FROM runs_feedevent
     WHERE topic = 'run:' || r.id AND tenant_id = %(tenant)s ORDER BY seq DESC LIMIT %(each)s) e
-ORDER BY e.at DESC
 """

@@ -19,6 +19,7 @@ from uuid import UUID
 import redis
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from console import prepared
 from console.once import once
@@ -85,27 +86,39 @@ def ephemeral(topic: str, kind: str, payload: dict[str, Any]) -> None:
 
 def read(topic: str, after: int = 0, limit: int = 500, kind: str | None = None) -> list[dict[str, Any]]:
     """Events of a topic after a sequence number: ``{"topic", "seq", "kind", "index", "at", "payload"}``, in order."""
-    rows = FeedEvent.objects.filter(topic=topic, seq__gt=after)
-    if kind is not None:
-        rows = rows.filter(kind=kind)
-    found = list(rows.order_by("seq")[:limit])
     return [
         {
-            "topic": row.topic,
-            "seq": row.seq,
-            "kind": row.kind,
-            "index": row.index,
-            "at": row.at.isoformat(),
-            "payload": payload,
+            "topic": event.topic,
+            "seq": event.seq,
+            "kind": event.kind,
+            "index": event.index,
+            "at": event.at.isoformat(),
+            "payload": event.payload,
         }
-        for row, payload in zip(found, told.payloads(found), strict=True)
+        for event in events(topic, after, limit, kind)
     ]
 
 
+def events(topic: str, after: int = 0, limit: int = 500, kind: str | None = None) -> list[told.Event]:
+    """At most ``limit`` events of a topic after a sequence number, in order. Call inside a scope."""
+    rows = FeedEvent.objects.filter(topic=topic).order_by("seq")
+    if kind is not None:
+        rows = rows.filter(Q(kind=kind) | Q(many__gt=1)) if kind != told.MESSAGE else rows.filter(kind=kind)
+    found: list[told.Event] = []
+    while len(found) < limit:
+        batch = list(rows.filter(seq__gt=after)[:limit])
+        opened = [event for event in told.events(batch) if event.seq > after]
+        found += [event for event in opened if kind is None or event.kind == kind]
+        if len(batch) < limit:
+            break
+        after = batch[-1].seq
+    return found[:limit]
+
+
 def frame(topic: str, seq: int | None, kind: str, at: datetime, payload_text: str) -> str:
-    """The Redis message of an event; the payload is JSON text already, so it is not encoded twice."""
-    head = json.dumps({"topic": topic, "seq": seq, "kind": kind, "at": at.isoformat()})
-    return f'{head[:-1]}, "payload": {payload_text}}}'
+    """The Redis message of an event; the payload is JSON text already, and neither topic nor kind needs escaping."""
+    number = "null" if seq is None else seq
+    return f'{{"topic": "{topic}", "seq": {number}, "kind": "{kind}", "at": "{at.isoformat()}", "payload": {payload_text}}}'
 
 
 def nudge(run_id: UUID | str) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from console.durable.errors import Fenced
 from console.durable.steps import Step
+from console.runs.told import Draft
 from console.runs.writer import Entry, Writer
 
 log = logging.getLogger(__name__)
@@ -86,10 +87,7 @@ class PostgresJournal:
                 self.tenant_id,
                 self.token,
                 "event",
-                kind=kind,
-                index=index,
-                text=_encode(payload),
-                at=datetime.now(UTC),
+                draft=Draft(kind, index, datetime.now(UTC), _encode(payload)),
             )
         )
 

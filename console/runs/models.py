@@ -295,7 +295,11 @@ class FeedTopic(models.Model):
 
 
 class FeedEvent(models.Model):
-    """What a screen is told, in order. Messages of a run are events of kind "message" with a dense ``index``."""
+    """What a screen is told, in order. Messages of a run are events of kind "message" with a dense ``index``.
+
+    A row may hold several events: then ``seq`` is the number of its last, ``at`` the time of its first, and where there
+    are messages among them, ``kind`` and ``index`` are the last one's. See told.py.
+    """
 
     pk = models.CompositePrimaryKey("topic", "seq")
     topic = models.CharField(max_length=80)
@@ -303,8 +307,9 @@ class FeedEvent(models.Model):
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, db_index=False)
     kind = models.CharField(max_length=20)  # message, step, status, request
     index = models.IntegerField(null=True)  # of a message: its place; of a step: its seq in the journal
-    sealed = models.BinaryField()  # JSON payload; of a step, whose facts are in the journal, empty: see told.py
+    sealed = models.BinaryField()  # JSON payload; of a step, whose facts are in the journal, empty
     at = models.DateTimeField()
+    many = models.PositiveSmallIntegerField(default=1, db_default=1)  # events in this row
 
     class Meta:
         constraints = [

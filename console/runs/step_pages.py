@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from console.durable.steps import Kind
-from console.runs import forks, prompts, reading
+from console.runs import forks, prompts, reading, told
 from console.runs.models import FeedEvent, Run, Step, StepPayload
 from console.tenants import access, crypto, display
 from console.tenants.access import Actor, actor_of
@@ -37,12 +37,12 @@ def message(request: HttpRequest, run_id: UUID, index: int) -> HttpResponse:
     """One message of the feed, for a viewer whose socket is not sent contents."""
     actor = actor_of(request)
     run = access.get(Run, actor, pk=run_id)
-    events = access.all(FeedEvent, actor).filter(topic=f"run:{run.pk}", kind="message", index=index)
-    event = events.first()
+    rows = access.all(FeedEvent, actor).filter(topic=f"run:{run.pk}", kind="message", index__gte=index)
+    events = told.events(rows.order_by("index")[:1])
+    event = next((each for each in events if each.kind == told.MESSAGE and each.index == index), None)
     if event is None:
         raise Http404("No such message.")
-    said = crypto.unseal_json(event.tenant_id, "feed", bytes(event.sealed))
-    return render(request, "runs/_message.html", {"message": seen(said, display.of(actor)), "run": run})
+    return render(request, "runs/_message.html", {"message": seen(event.payload, display.of(actor)), "run": run})
 
 
 def seen(message: dict[str, Any], shown: Display) -> dict[str, Any]:

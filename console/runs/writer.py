@@ -22,7 +22,6 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +31,7 @@ from django.db import connections
 from console.durable.errors import Fenced
 from console.durable.steps import Step
 from console.runs import feed, writing
+from console.runs.told import Draft
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,7 @@ class Entry:
     token: int
     what: str  # append, settle, late, event, barrier
     step: Step | None = None
-    kind: str = ""
-    index: int | None = None
-    text: str = ""  # the event's payload as JSON
-    at: datetime | None = None
+    draft: Draft | None = None  # of an event
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[None] | None = None
     error: BaseException | None = None
@@ -241,9 +238,9 @@ class Writer:
 
     def _tell(self, batch: Sequence[Entry]) -> None:
         messages = [
-            (feed.CHANNEL, feed.frame(feed.run_topic(e.run_id), e.seq, e.kind, e.at, e.text))
+            (feed.CHANNEL, feed.frame(feed.run_topic(e.run_id), e.seq, e.draft.kind, e.draft.at, e.draft.text))
             for e in batch
-            if e.what == "event" and e.seq is not None and e.at is not None
+            if e.draft is not None and e.seq is not None
         ]
         if messages:
             self._hints.send(messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,12 +11,12 @@ import psycopg
 from console.durable.errors import Fenced
 from console.durable.steps import Safety, Status, Step
 from console.runs import batches, evidence, feed, record, told
-from console.tenants import crypto
 from console.tenants.roles import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from console.runs.told import Draft
     from console.runs.writer import Entry
 
 Connection = psycopg.Connection[Any]
@@ -33,7 +34,7 @@ def write(connection: Connection, batch: Sequence[Entry]) -> None:
     if all(entry.what == "barrier" for entry in batch):
         return  # all that they wait for is committed; whether the token holds is seen by whoever lets go of the run
     appends = [entry for entry in batch if entry.what == "append"]
-    events = [entry for entry in batch if entry.what == "event"]
+    events = _rows([entry for entry in batch if entry.what == "event"])
     settles = [entry for entry in batch if entry.what == "settle"]
     late = [entry for entry in batch if entry.what == "late"]
     runs = list(dict.fromkeys(entry.run_id for entry in batch if entry.what != "late"))
@@ -49,10 +50,11 @@ def write(connection: Connection, batch: Sequence[Entry]) -> None:
         if entry.error is None and (_id(entry), b"%d" % _step(entry).seq) not in rows[_SETTLE]:
             entry.error = Fenced(f"run {entry.run_id}: step {_step(entry).seq} was settled by somebody else")
     if events:
-        kept = sorted((entry for entry in events if entry.error is None), key=_id)
-        seqs = sorted((topic, int(seq or 0)) for topic, seq in rows[_TELL])
-        for entry, (_, number) in zip(kept, seqs, strict=True):
-            entry.seq = number
+        kept = sorted((row for row in events if row[0].error is None), key=lambda row: _id(row[0]))
+        ends = sorted((topic, int(seq or 0)) for topic, seq in rows[_TELL])
+        for row, (_, last) in zip(kept, ends, strict=True):
+            for number, entry in enumerate(row, last - len(row) + 1):
+                entry.seq = number
 
 
 def _id(entry: Entry) -> bytes:
@@ -77,15 +79,16 @@ def is_written(connection: Connection, entry: Entry) -> bool:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('role', %s, true)", [SYSTEM])
         if entry.what == "event":
-            if entry.kind != "message":
+            draft = _draft(entry)
+            if draft.kind != told.MESSAGE:
                 return False
+            # Messages are told in order, so what comes after one says that it is there, whatever row it is in. Its number
+            # is not looked for: screens that are open read it from the table.
             cursor.execute(
-                "SELECT seq FROM runs_feedevent WHERE topic = %s AND kind = 'message' AND index = %s",
-                [feed.run_topic(entry.run_id), entry.index],
+                "SELECT 1 FROM runs_feedevent WHERE topic = %s AND kind = 'message' AND index >= %s LIMIT 1",
+                [feed.run_topic(entry.run_id), draft.index],
             )
-            row = cursor.fetchone()
-            entry.seq = row[0] if row else None
-            return row is not None
+            return cursor.fetchone() is not None
         step = _step(entry)
         cursor.execute(
             "SELECT 1 FROM runs_step WHERE run_id = %s AND seq = %s AND scope = %s AND n = %s AND token = %s"
@@ -108,6 +111,23 @@ def _step(entry: Entry) -> Step:
     if entry.step is None:
         raise TypeError(f"{entry.what} without a step")
     return entry.step
+
+
+def _draft(entry: Entry) -> Draft:
+    if entry.draft is None:
+        raise TypeError(f"{entry.what} without a draft")
+    return entry.draft
+
+
+def _rows(events: Sequence[Entry]) -> list[list[Entry]]:
+    """Events, sorted by run, as those that share a row of the feed."""
+    found: list[list[Entry]] = []
+    for _, of_run in groupby(events, key=lambda entry: (entry.run_id, entry.token)):
+        waiting = list(of_run)
+        for drafts in told.rows_of([_draft(entry) for entry in waiting]):
+            found.append(waiting[: len(drafts)])
+            del waiting[: len(drafts)]
+    return found
 
 
 def _appending(entries: Sequence[Entry]) -> list[batches.Statement]:
@@ -202,27 +222,26 @@ def _json(rows: list[dict[str, Any]]) -> bytes:
     return (record.facts(rows) or "[]").encode()
 
 
-def _told(entries: Sequence[Entry]) -> list[bytes]:
-    """Parameters of the new events: facts, payloads."""
-    rows = [
-        {
-            "place": place,
-            "run_id": str(e.run_id),
-            "token": e.token,
-            "tenant_id": str(e.tenant_id),
-            "kind": e.kind,
-            "index": e.index,
-            "at": e.at.isoformat() if e.at else None,
-        }
-        for place, e in enumerate(entries, 1)
-    ]
-    sealed = [
-        told.REFERENCE
-        if e.kind == told.STEP and e.index is not None
-        else crypto.seal(e.tenant_id, "feed", e.text.encode())
-        for e in entries
-    ]
-    return [_json(rows), batches.blobs(sealed)]
+def _told(rows: Sequence[Sequence[Entry]]) -> list[bytes]:
+    """Parameters of the new rows of the feed: facts, payloads."""
+    facts, sealed = [], []
+    for place, row in enumerate(rows, 1):
+        first, drafts = row[0], [_draft(entry) for entry in row]
+        kind, index = told.heading(drafts)
+        facts.append(
+            {
+                "place": place,
+                "run_id": str(first.run_id),
+                "token": first.token,
+                "tenant_id": str(first.tenant_id),
+                "kind": kind,
+                "index": index,
+                "at": drafts[0].at.isoformat(),
+                "many": len(drafts),
+            }
+        )
+        sealed.append(told.seal(first.tenant_id, drafts))
+    return [_json(facts), batches.blobs(sealed)]
 
 
 _ROLE = "SELECT set_config('role', $1, true)"
@@ -297,22 +316,22 @@ WHERE run_id = $2::uuid AND seq = $3::int AND (
 
 _TELL = """
 WITH new AS (
-    SELECT 'run:' || n.run_id AS topic, n.place, n.tenant_id, n.kind, n.index, n.at, p.sealed
+    SELECT 'run:' || n.run_id AS topic, n.place, n.tenant_id, n.kind, n.index, n.at, n.many, p.sealed
     FROM json_to_recordset($1::json) AS n(place bigint, run_id uuid, token bigint, tenant_id uuid, kind text, index int,
-        at timestamptz)
+        at timestamptz, many int)
     JOIN unnest($2::bytea[]) WITH ORDINALITY AS p(sealed, place) USING (place)
     JOIN runs_run r ON r.id = n.run_id AND r.token = n.token AND r.status = 'running'
 ), counts AS (
-    SELECT topic, tenant_id, COUNT(*) AS many FROM new GROUP BY topic, tenant_id
+    SELECT topic, tenant_id, SUM(many) AS many FROM new GROUP BY topic, tenant_id
 ), topics AS (
     INSERT INTO runs_feedtopic AS t (name, tenant_id, last_seq)
     SELECT topic, tenant_id, many FROM counts ORDER BY topic
     ON CONFLICT (name) DO UPDATE SET last_seq = t.last_seq + EXCLUDED.last_seq
     RETURNING name, last_seq
 )
-INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at)
-SELECT new.topic, topics.last_seq - counts.many + ROW_NUMBER() OVER (PARTITION BY new.topic ORDER BY new.place),
-       new.tenant_id, new.kind, new.index, new.sealed, new.at
+INSERT INTO runs_feedevent (topic, seq, tenant_id, kind, index, sealed, at, many)
+SELECT new.topic, topics.last_seq - counts.many + SUM(new.many) OVER (PARTITION BY new.topic ORDER BY new.place),
+       new.tenant_id, new.kind, new.index, new.sealed, new.at, new.many
 FROM new JOIN counts USING (topic) JOIN topics ON topics.name = new.topic
 RETURNING topic, seq
 """

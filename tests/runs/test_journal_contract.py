@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
 
 from console.durable import Fenced, Journal
 from console.durable.loop import Loop
 from console.durable.steps import Step
 from console.hosting.database import Database
-from console.runs import actions, feed, record
+from console.runs import actions, feed, record, told, writing
 from console.runs.journal import PostgresJournal
 from console.runs.models import FeedEvent, Run, StepPayload
 from console.runs.told import step_payload
-from console.runs.writer import JournalError, Writer
+from console.runs.writer import Entry, JournalError, Writer, connect
 from console.tenants import crypto
 from console.tenants.scopes import system_scope
 from tests.durable.contract import JournalContract, intent, step
@@ -199,10 +201,144 @@ def test_an_event_of_a_step_is_its_number_and_the_journal_says_the_rest(desk: De
 
     runner.run(tell())
     with system_scope("test"):
-        rows = list(FeedEvent.objects.filter(topic=feed.run_topic(journal.run_id), kind="step").order_by("seq"))
+        rows = list(FeedEvent.objects.filter(topic=feed.run_topic(journal.run_id), many__gt=1))
         said = [event["payload"] for event in feed.read(feed.run_topic(journal.run_id), kind="step")]
-    assert [len(row.sealed) > 0 for row in rows] == [False, True]
+        kept = crypto.unseal_json(journal.tenant_id, "feed", bytes(rows[0].sealed))
+    assert [(row.kind, row.index, row.many) for row in rows] == [("step", None, 2)]
+    assert [each[:2] + each[3:] for each in kept] == [
+        ["step", 1],
+        ["step", None, {"seq": 1, "name": "as it was kept before"}],
+    ]
     assert said == [step_payload(journal.steps[1]), {"seq": 1, "name": "as it was kept before"}]
+
+
+def test_an_event_of_a_step_by_itself_keeps_nothing_but_its_number(desk: Desk, runner: asyncio.Runner) -> None:
+    journal = desk.journal()
+
+    async def tell() -> None:
+        await journal.append(step(1))
+        journal.tell("step", step_payload(journal.steps[1]), 1)
+        await journal.flush()
+
+    runner.run(tell())
+    with system_scope("test"):
+        (row,) = FeedEvent.objects.filter(topic=feed.run_topic(journal.run_id), kind="step")
+        (said,) = feed.read(feed.run_topic(journal.run_id), kind="step")
+    assert (row.index, row.many, bytes(row.sealed)) == (1, 1, b"")
+    assert (said["index"], said["payload"]) == (1, step_payload(journal.steps[1]))
+
+
+def _talk(journal: PostgresJournal, messages: int = 6, words: int = 1) -> None:
+    """Of each message a step before it: 1, 0, 2, 1, ..."""
+    for index in range(messages):
+        journal.tell("step", {"seq": index + 1}, index + 1)
+        journal.tell("message", {"index": index, "content": f"message {index}" * words}, index)
+
+
+def test_what_is_told_within_a_moment_is_one_row_and_read_from_anywhere(desk: Desk, runner: asyncio.Runner) -> None:
+    journal = desk.journal()
+    topic = feed.run_topic(journal.run_id)
+
+    async def tell() -> None:
+        for seq in range(1, 7):
+            await journal.append(step(seq, n=seq))
+        _talk(journal)
+        await journal.flush()
+
+    runner.run(tell())
+    with system_scope("test"):
+        rows = FeedEvent.objects.filter(topic=topic)
+        several = rows.get(many__gt=1)
+        events = feed.events(topic)
+        first = several.seq - 11
+        assert (several.kind, several.index, several.many) == ("message", 5, 12)
+        assert [event.seq for event in events] == list(range(1, several.seq + 1))
+        assert [(event.kind, event.index) for event in events[first - 1 :]] == [
+            (kind, index + (kind == "step")) for index in range(6) for kind in ("step", "message")
+        ]
+        assert all(event.at >= several.at for event in events[first - 1 :])
+        for after in range(several.seq + 1):
+            for limit in (1, 2, 5, 50):
+                assert feed.events(topic, after, limit) == events[after : after + limit]
+        said = [event for event in events if event.kind == "message"]
+        assert [event.payload["content"] for event in said] == [f"message {index}" for index in range(6)]
+        assert feed.events(topic, first + 3, 2, kind="message") == said[2:4]
+        assert feed.events(topic, 0, 3, kind="step") == [event for event in events if event.kind == "step"][:3]
+        messages = rows.filter(kind="message")
+        assert told.messages(messages) == said and told.messages(messages, 2) == said[-2:]
+        assert told.messages(messages, 3, until=said[1].at) == [event for event in said if event.at <= said[1].at][-3:]
+        assert told.messages(messages, 3, until=several.at - timedelta(seconds=1)) == []
+
+
+def test_a_row_of_the_feed_stays_small(desk: Desk, runner: asyncio.Runner) -> None:
+    journal = desk.journal()
+
+    async def tell() -> None:
+        _talk(journal, 70, words=100)
+        journal.tell("message", {"index": 70, "content": "x" * 100_000}, 70)
+        journal.tell("message", {"index": 71}, 71)
+        await journal.flush()
+
+    runner.run(tell())
+    with system_scope("test"):
+        rows = list(FeedEvent.objects.filter(topic=feed.run_topic(journal.run_id)).order_by("seq"))
+        events = feed.events(feed.run_topic(journal.run_id))
+    assert [event.index for event in events if event.kind == "message"] == list(range(72))
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert max(row.many for row in rows) <= told.MANY
+    assert sorted(len(row.sealed) for row in rows)[-2] < told.LARGE + 2_000  # but for what is large by itself
+
+
+@given(st.lists(st.tuples(st.sampled_from(["message", "step", "status"]), st.integers(0, 20_000)), max_size=150))
+def test_rows_part_events_and_lose_none(given: list[tuple[str, int]]) -> None:
+    at = datetime.now(UTC)
+    drafts = [
+        told.Draft(kind, None if kind == "status" else place, at, "x" * size)
+        for place, (kind, size) in enumerate(given)
+    ]
+    rows = list(told.rows_of(drafts))
+    assert [draft for row in rows for draft in row] == drafts and all(rows)
+    for row in rows:
+        assert len(row) <= told.MANY
+        assert len(row) == 1 or sum(0 if each.refers else len(each.text) for each in row) <= told.LARGE
+        places = [each.index for each in row if each.kind == "message"]
+        assert told.heading(row) == (("message", places[-1]) if places else (row[0].kind, told.heading(row)[1]))
+
+
+def test_a_message_that_was_written_among_others_is_not_told_again(desk: Desk, runner: asyncio.Runner) -> None:
+    """As after a connection that died between the commit and its answer."""
+    journal = desk.journal()
+
+    async def tell() -> None:
+        for index in range(4):
+            journal.tell("message", {"index": index}, index)
+        await journal.flush()
+
+    runner.run(tell())
+
+    def again(index: int) -> Entry:
+        draft = told.Draft("message", index, datetime.now(UTC), "{}")
+        return Entry(journal.run_id, journal.tenant_id, journal.token, "event", draft=draft)
+
+    with connect() as line:
+        assert [writing.is_written(line, again(index)) for index in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_a_row_that_is_refused_is_told_event_by_event(desk: Desk, runner: asyncio.Runner) -> None:
+    journal = desk.journal()
+
+    async def tell() -> None:
+        journal.tell("message", {"index": 0}, 0)
+        await journal.flush()
+        journal.tell("message", {"index": 1}, 1)
+        journal.tell("status", {"status": "running"})
+        journal.tell("message", {"index": 0}, 0)  # there already: a row that ends with it is refused
+        await journal.flush()
+
+    runner.run(tell())
+    with system_scope("test"):
+        events = feed.events(feed.run_topic(journal.run_id))
+    assert [(event.kind, event.index) for event in events][-3:] == [("message", 0), ("message", 1), ("status", None)]
 
 
 def test_a_message_is_told_once_however_often_it_is_written(desk: Desk, runner: asyncio.Runner) -> None:
@@ -232,9 +368,6 @@ def test_the_writer_survives_its_connection(desk: Desk, runner: asyncio.Runner) 
 
 def test_a_commit_whose_answer_was_lost_is_recognised(desk: Desk, runner: asyncio.Runner, writer: Writer) -> None:
     """The same entry again, as after a connection that died between commit and answer, is no stale token."""
-    from console.runs import writing
-    from console.runs.writer import Entry, connect
-
     journal = desk.journal()
     runner.run(journal.append(step(1)))
     entry = Entry(journal.run_id, journal.tenant_id, journal.token, "append", step(1))
