@@ -59,10 +59,11 @@ def rows_of(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
     """Events of one topic, parted into those that share a row."""
     start, size = 0, 0
     for place, draft in enumerate(drafts):
-        if place > start and (place - start == MANY or size + len(draft.text) > LARGE):
+        own = 0 if draft.refers else len(draft.text)
+        if place > start and (place - start == MANY or size + own > LARGE):
             yield drafts[start:place]
             start, size = place, 0
-        size += 0 if draft.refers else len(draft.text)
+        size += own
     if drafts:
         yield drafts[start:]
 
