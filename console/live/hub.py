@@ -37,6 +37,7 @@ TOO_FAR = 2_000  # an HTML page further behind than this loads itself again
 YIELD_EVERY = 100  # sockets written before other work gets a turn
 REPAIR_EVERY = 2.0  # seconds between looks at Postgres for hints that never came
 STREAM_KINDS = ("chunk",)
+_HEAD = b'{"topic": "'
 
 
 class Feed(Protocol):
@@ -274,6 +275,9 @@ class Hub:
             delay = min(delay * 2, 5.0)
 
     async def _take_raw(self, data: bytes) -> None:
+        topic = topic_of(data)
+        if topic is not None and topic not in self._topics and not (self.firehose and self.firehose.watched):
+            return  # each web process hears all that all runs tell; nearly all of it nobody here listens to
         try:
             hint = json.loads(data)
             event = Event(hint["topic"], hint["seq"], hint["kind"], hint["at"], hint["payload"])
@@ -298,6 +302,12 @@ class Hub:
                     await self.repair()
             except Exception:
                 log.exception("the live feed could not be repaired; trying again in %s s", REPAIR_EVERY)
+
+
+def topic_of(hint: bytes) -> str | None:
+    """The topic of a hint, read off its beginning; None where that is not as ``console.runs.feed.frame`` writes it."""
+    end = hint.find(b'"', len(_HEAD)) if hint.startswith(_HEAD) else -1
+    return None if end < 0 else hint[len(_HEAD) : end].decode("utf-8", "replace")
 
 
 def _ends_stream(topic: Topic, event: Event) -> bool:

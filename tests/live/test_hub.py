@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from console.live.frames import Event
-from console.live.hub import TOO_FAR, Hub
+from console.live.hub import TOO_FAR, Hub, topic_of
 from console.live.protocol import text_frame
 from console.live.sockets import Socket
+from console.runs import feed
 
 TOPIC, TENANT = "run:1", "t"
 
@@ -63,6 +67,45 @@ async def joined(hub, peer, after=0, as_json=True):
     socket = Socket(peer.send, as_json=as_json)
     await hub.join(socket, TOPIC, TENANT, after)
     return socket
+
+
+def hint(seq, topic=TOPIC, text='{"n": 1}'):
+    return feed.frame(topic, seq, "note", datetime(2026, 1, 1, tzinfo=UTC), text).encode()
+
+
+def test_a_hint_says_its_topic_first():
+    for topic in (TOPIC, feed.run_topic(uuid4()), feed.queue_topic(uuid4())):
+        assert topic_of(hint(7, topic)) == topic == json.loads(hint(7, topic))["topic"]
+    assert json.loads(hint(None))["seq"] is None
+    for other in (b"", b"{}", b'{"seq": 1, "topic": "run:1"}', b'{"topic": "run:1'):
+        assert topic_of(other) is None
+
+
+def test_hints_that_nobody_here_listens_to_are_not_read(caplog):
+    async def main():
+        peer = Peer()
+        hub = hub_with(MemoryFeed())
+        await joined(hub, peer)
+        await hub._take_raw(hint(1))
+        await hub._take_raw(hint(1, "run:2", "no JSON"))  # dropped unread
+        await hub._take_raw(hint(2))
+        assert peer.seqs == [1, 2] and caplog.records == []
+        await hub._take_raw(hint(3, text="no JSON"))
+        await hub._take_raw(b"no hint")
+        assert [record.getMessage()[:24] for record in caplog.records] == ["dropped a malformed hint"] * 2
+
+    asyncio.run(main())
+
+
+def test_whoever_watches_all_runs_has_every_hint_read():
+    async def main():
+        taken = []
+        hub = hub_with(MemoryFeed())
+        hub.firehose = SimpleNamespace(watched=True, take=taken.append)
+        await hub._take_raw(hint(1, "run:2"))
+        assert [each.topic for each in taken] == ["run:2"]
+
+    asyncio.run(main())
 
 
 def test_events_arrive_once_and_in_order():
