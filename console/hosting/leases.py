@@ -23,7 +23,9 @@ from console.tenants.roles import SYSTEM
 
 log = logging.getLogger(__name__)
 
-EVERY = 2.0  # seconds between two renewals: each writes the row of every live run anew, in every index
+# Seconds between two renewals. Each writes the row of every live run anew, in every index; and by it the figures hear that a
+# run that is under way has gone on.
+EVERY = 2.0
 LOOK = 0.4  # seconds between two looks at whether somebody ended a run, where no nudge was heard
 HEARTBEAT_TTL = 10  # seconds
 
