@@ -142,12 +142,12 @@ def hush() -> None:
 def dismantle(team: Any) -> None:
     """Take a team apart that is over. Its runtime and its agents hold each other, so that it would all wait for the garbage
     collector, which stops every run of the process to look for such."""
-    runtime = getattr(team, "_runtime", None)
-    if isinstance(runtime, SingleThreadedAgentRuntime):
-        runtime._instantiated_agents.clear()
-        runtime._agent_factories.clear()
+    own = getattr(team, "_runtime", None)
+    if isinstance(own, SingleThreadedAgentRuntime):
+        own._instantiated_agents.clear()
+        own._agent_factories.clear()
         # Of one that was broken off: its loop, and the error with all that was called down to it.
-        runtime._run_context = runtime._background_exception = None
+        own._run_context = own._background_exception = None
 
 
 def trust_model_name(client: Any) -> None:

@@ -9,6 +9,7 @@ Stock and journaled once more with a hundred runs side by side on one loop.
 from __future__ import annotations
 
 import asyncio
+import gc
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from console import startup
 from console.agents import quiet
 from console.agents.breakers import Breakers
 from console.agents.clients import Clients
-from console.bench import leavings, scripted
+from console.bench import leavings, plain, scripted
 from console.bench.figures import Spent, Stopwatch, middle, ms
 from console.bench.tenant import bench_actor, workflow_of
 from console.durable.loop import Loop, new_loop
@@ -171,11 +172,14 @@ def stock(turns: int, count: int = 1) -> Spent:
         return await asyncio.gather(*(one() for _ in range(count)))
 
     loop = asyncio.new_event_loop()
+    gc.set_threshold(*plain.COLLECTOR)
     try:
         with quiet.loud(), Stopwatch() as watch:
             told = loop.run_until_complete(all_of_them())
     finally:
         loop.close()
+        gc.set_threshold(*startup.WORKER)
+    gc.collect()  # what it leaves behind is taken from neither
     if set(told) != {3 * turns}:  # a request, its execution and a summary a turn
         raise RuntimeError(f"stock AutoGen told {sorted(set(told))} messages in {turns} turns")
     return watch.spent
