@@ -128,6 +128,7 @@ def run() -> tuple[dict[str, Any], dict[str, float]]:
         many: dict[str, list[Spent]] = {"stock": [], "journaled": []}
         for _ in range(CROWD_ROUNDS):
             many["stock"].append(stock(CROWD_TURNS, CROWD).per(CROWD * CROWD_TURNS))
+            gc.collect()  # what so many leave behind is taken from neither
             made, spent = _side_by_side(worker, actor, workflow, CROWD)
             runs += made
             many["journaled"].append(spent.per(CROWD * CROWD_TURNS))
@@ -179,7 +180,6 @@ def stock(turns: int, count: int = 1) -> Spent:
     finally:
         loop.close()
         gc.set_threshold(*startup.WORKER)
-    gc.collect()  # what it leaves behind is taken from neither
     if set(told) != {3 * turns}:  # a request, its execution and a summary a turn
         raise RuntimeError(f"stock AutoGen told {sorted(set(told))} messages in {turns} turns")
     return watch.spent
