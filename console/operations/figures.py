@@ -22,7 +22,7 @@ from console.runs.actions import LEASE_S
 SHOWN = 30  # runs in flight in the list, the oldest first
 FRESH, SLOW = 1.0, 30.0  # seconds
 KEPT = 2_000  # answers
-LATE = LEASE_S - 4.0  # seconds before its end at which a lease, renewed each second, has been missed more than twice
+LATE = LEASE_S - 4.0  # seconds before its end at which a lease, renewed every two seconds, has gone without for twice that
 
 
 @dataclass(frozen=True, slots=True)
