@@ -29,7 +29,7 @@ FORGOTTEN = timedelta(seconds=2)  # a ready run that nobody has claimed for so l
 MINUTE = 60.0  # seconds
 LOSSES = 3  # leases lost in a row without a step
 JUMP = 2.0  # seconds by which the database's clock may run ahead of ours, or behind, between two sweeps
-HOLD = 3.0  # seconds for those who hold leases to renew them by a clock that has jumped
+HOLD = 4.0  # seconds for those who hold leases to renew them by a clock that has jumped: they do so every two
 
 _told: dict[str, float] = {}  # when a full queue was last spoken of
 _NEWER = " newer"  # no name of a queue
@@ -76,7 +76,7 @@ def lost_wake_ups() -> int:
 def expired_leases() -> int:
     """Make runs ready whose worker is gone; after three losses in a row without a step they end as worker_lost.
 
-    When the database's clock was set forward, every lease looks expired until it has been renewed, at most a second
+    When the database's clock was set forward, every lease looks expired until it has been renewed, two seconds
     later: taken then, hundreds of calls under way would be in doubt for nothing.
     """
     global _next
@@ -108,7 +108,7 @@ def expired_leases() -> int:
 def next_loss() -> float | None:
     """Seconds until the first lease runs out that nobody renews, as the last look at them saw it; None without any.
 
-    Living workers renew every second, so this is less than a second only where one is gone: looked at then, its runs go
+    Living workers renew every two seconds, so this is less than a second only where one is gone: looked at then, its runs go
     on at once, and nobody has to ask more often.
     """
     return None if _next is None else max(0.0, _next - time.monotonic())

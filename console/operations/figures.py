@@ -22,7 +22,7 @@ from console.runs.actions import LEASE_S
 SHOWN = 30  # runs in flight in the list, the oldest first
 FRESH, SLOW = 1.0, 30.0  # seconds
 KEPT = 2_000  # answers
-LATE = LEASE_S - 4.0  # seconds before its end at which a lease, renewed every two seconds, has gone without for twice that
+LATE = LEASE_S - 4.0  # seconds before its end at which a lease has gone without for twice as long as it should
 
 
 @dataclass(frozen=True, slots=True)
